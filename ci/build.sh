@@ -32,7 +32,7 @@ mkdir -p "$build" "$CACHE/images"
 : >"$build.unfinished"
 "$CI/config.sh" "$config" "$src" "$build.config" 9>&-
 cmp -s "$build.config/.config" "$build/.config" || cp "$build.config/.config" "$build/.config"
-kmake "$src" "$build" >"$build.log" 2>&1 9>&- & 
+kmake "$src" "$build" >"$build.log" 2>&1 9>&- &
 progress $! "$build.log" || {
 	grep -E -B2 -A8 'error:|undefined reference|Error [0-9]' "$build.log" | tail -n 40 >&2
 	rm -f "$build.unfinished"

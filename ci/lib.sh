@@ -147,7 +147,7 @@ kmake() {
 # progress PID LOG: waits for PID, now and then says how long its log has grown.
 progress() {
 	local n=0
-	cleanup "kill $1 2>/dev/null"
+	cleanup "kill \$(cat /proc/$1/task/$1/children 2>/dev/null) $1 2>/dev/null"
 	while kill -0 "$1" 2>/dev/null; do
 		sleep 1
 		n=$((n + 1))

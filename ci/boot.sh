@@ -1,0 +1,108 @@
+#!/bin/bash
+# usage: ci/boot.sh TOPOLOGY BZIMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]... -- COMMAND...
+#        ci/boot.sh TOPOLOGY BZIMAGE --shell
+# Boots the kernel on configs/topologies/TOPOLOGY.topo, runs the command and
+# returns its status. --file puts a file at DEST in the guest (/mof/<name>).
+# DIR gets the command, its output (output) and the console (console.log).
+# 120: the guest was lost (no status, time out, or a death of QEMU),
+# 121: the console shows a problem, or is not a whole one.
+. "$(dirname "$0")/lib.sh"
+
+LOST=120
+SPLAT=121
+
+usage() {
+	sed -n '2,/^$/s/^# \{0,1\}//p' "$0" | sed '/^\. /,$d' >&2
+	exit 2
+}
+
+[ $# -ge 3 ] || usage
+topo=$TOP/configs/topologies/$1.topo
+image=$2
+shift 2
+timeout=600 out='' shell='' files=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--timeout) timeout=$2; shift 2 ;;
+	--out) out=$2; shift 2 ;;
+	--file) files+=("$2"); shift 2 ;;
+	--shell) shell=1; shift ;;
+	--) shift; break ;;
+	*) usage ;;
+	esac
+done
+[ -n "$shell" ] || [ $# -gt 0 ] || usage
+[ -f "$topo" ] || die "there is no $topo"
+[ -f "$image" ] || die "there is no kernel image $image"
+
+scratch tmp
+out=${out:-$tmp/out}
+mkdir -p "$out"
+rm -f "$out/console.log" "$out/output" "$out/status"
+
+# The command and its files: a second archive, unpacked over the first.
+root=$tmp/root
+mkdir -p "$root/mof"
+for f in ${files[@]+"${files[@]}"}; do
+	src=${f%%:*}
+	dest=/mof/$(basename "$src")
+	[ "$src" = "$f" ] || dest=${f#*:}
+	install -D -m 755 "$src" "$root$dest"
+done
+if [ -z "$shell" ]; then
+	printf '#!/bin/sh\n%s\n' "$*" >"$root/mof/command"
+	chmod 755 "$root/mof/command"
+	cp "$root/mof/command" "$out/command"
+fi
+initramfs=$("$CI/initramfs.sh")
+cp "$initramfs" "$tmp/initrd"
+(cd "$root" && find . -print0 | sort -z | cpio --null -o -H newc -R 0:0 --quiet | gzip -1) >>"$tmp/initrd"
+
+truncate -s 1G "$tmp/swap"
+
+append='console=ttyS0 panic=-1 oops=panic ignore_loglevel page_owner=on sysctl.kernel.hung_task_timeout_secs=60'
+qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+	-accel "$("$CI/accel.sh")" -kernel "$image" -initrd "$tmp/initrd" -append "$append"
+	-drive "file=$tmp/swap,if=none,id=swap,format=raw,cache=unsafe"
+	-device virtio-blk-pci,drive=swap
+	-device virtio-serial-pci)
+while read -r option value; do
+	qemu+=("-$option" "$value")
+done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$topo")
+
+if [ -n "$shell" ]; then
+	say "a shell on $(basename "$topo" .topo): 'exit' ends it, so does Ctrl-A x"
+	"${qemu[@]}" -chardev stdio,id=con,mux=on,signal=off -serial chardev:con -mon chardev=con
+	exit
+fi
+
+qemu+=(-chardev "file,id=con,path=$out/console.log" -serial chardev:con
+	-chardev "file,id=output,path=$out/output" -device virtserialport,chardev=output,name=mof.output
+	-chardev "file,id=status,path=$tmp/status" -device virtserialport,chardev=status,name=mof.status)
+
+# In the background, so that a signal is heard at once; and bound to our life.
+setpriv --pdeathsig TERM timeout -k 5 "$timeout" \
+	setpriv --pdeathsig KILL "${qemu[@]}" >"$out/qemu.log" 2>&1 </dev/null 9>&- &
+pid=$!
+cleanup "kill $pid 2>/dev/null"
+qstatus=0
+wait $pid || qstatus=$?
+
+lost() {
+	say "lost the guest ($(basename "$topo" .topo)): $*; its console ends:"
+	tail -n 30 "$out/console.log" 2>/dev/null | sed 's/^/    /' >&2
+	[ ! -s "$out/qemu.log" ] || sed 's/^/    qemu: /' "$out/qemu.log" | head -n 10 >&2
+	exit $LOST
+}
+
+[ $qstatus != 124 ] && [ $qstatus != 137 ] || lost "no end within $timeout s"
+[ $qstatus = 0 ] || lost "QEMU ended with status $qstatus"
+status=$(cat "$tmp/status" 2>/dev/null) || status=
+[[ $status =~ ^[0-9]+$ ]] || lost "it told no exit status"
+
+"$CI/check-console" "$out/console.log" >"$out/splats" || {
+	say "the console ($(basename "$topo" .topo)) shows a problem:"
+	sed 's/^/    /' "$out/splats" | head -n 60 >&2
+	exit $SPLAT
+}
+exit "$status"
