@@ -29,11 +29,11 @@ checkout "$src" "$commit"
 # A build that was killed may have left half an object behind.
 [ ! -e "$build.unfinished" ] || rm -rf "$build"
 mkdir -p "$build" "$CACHE/images"
-: >"$build.unfinished"
 "$CI/config.sh" "$config" "$src" "$build.config" 9>&-
+: >"$build.unfinished"
 cmp -s "$build.config/.config" "$build/.config" || cp "$build.config/.config" "$build/.config"
-kmake "$src" "$build" >"$build.log" 2>&1 9>&- &
-progress $! "$build.log" || {
+kmake_argv "$src" "$build"
+in_background "$build.log" "${KMAKE[@]}" || {
 	grep -E -B2 -A8 'error:|undefined reference|Error [0-9]' "$build.log" | tail -n 40 >&2
 	rm -f "$build.unfinished"
 	die "the kernel does not build ($2, configs/$config.config): see $build.log"

@@ -133,25 +133,49 @@ rev() {
 	esac
 }
 
-# kmake SOURCE BUILD ARGUMENT...: the kernel's make, as every build here runs it.
-kmake() {
+# kmake_argv SOURCE BUILD ARGUMENT...: sets KMAKE to the kernel's make as every
+# build here runs it; it does not outlive the script.
+kmake_argv() {
 	local src=$1 build=$2
 	shift 2
-	CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G} CCACHE_NOHASHDIR=1 \
-		nice make -C "$src" O="$build" -j"$JOBS" \
-		CC='ccache gcc' HOSTCC='ccache gcc' LOCALVERSION= \
-		KBUILD_BUILD_USER=mof KBUILD_BUILD_HOST=mof KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' \
-		KBUILD_BUILD_VERSION="$(git -C "$src" rev-parse --short=12 'HEAD^{tree}')" "$@"
+	KMAKE=(env "CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}" "CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}" CCACHE_NOHASHDIR=1
+		nice setpriv --pdeathsig TERM make -C "$src" O="$build" -j"$JOBS"
+		CC='ccache gcc' HOSTCC='ccache gcc' LOCALVERSION=
+		KBUILD_BUILD_USER=mof KBUILD_BUILD_HOST=mof
+		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026'
+		KBUILD_BUILD_VERSION="$(git -C "$src" rev-parse --short=12 'HEAD^{tree}')" "$@")
 }
 
-# progress PID LOG: waits for PID, now and then says how long its log has grown.
-progress() {
-	local n=0
-	cleanup "kill \$(cat /proc/$1/task/$1/children 2>/dev/null) $1 2>/dev/null"
-	while kill -0 "$1" 2>/dev/null; do
-		sleep 1
+kmake() {
+	kmake_argv "$@"
+	"${KMAKE[@]}" 9>&-
+}
+
+# in_background LOG COMMAND...: waits for it, saying now and then how far it is.
+in_background() {
+	local log=$1 pid n=0
+	shift
+	"$@" >"$log" 2>&1 </dev/null 9>&- &
+	pid=$!
+	cleanup "kill $pid 2>/dev/null && wait $pid 2>/dev/null"
+	while kill -0 $pid 2>/dev/null; do
+		sleep 0.5
 		n=$((n + 1))
-		[ $((n % 30)) != 0 ] || say "  still at it: $(wc -l <"$2") lines, now $(tail -n1 "$2" | cut -c1-60)"
+		[ $((n % 60)) != 0 ] || say "  still at it: $(wc -l <"$log") lines, now $(tail -n1 "$log" | tr -s ' ' | cut -c1-60)"
 	done
-	wait "$1"
+	wait $pid
+}
+
+# The work tree that 'make tree' leaves and 'make refresh' reads: one a checkout.
+work_tree() {
+	echo "${TREE:-$CACHE/tree/$(basename "$TOP")-$(echo "$TOP" | sha | cut -c1-6)}"
+}
+
+branch() {
+	echo "migrate-on-fault-$(echo "$TOP" | sha | cut -c1-6)"
+}
+
+# slug SUBJECT: the name of a patch file, from its subject.
+slug() {
+	echo "$1" | tr '[:upper:]' '[:lower:]' | sed -e 's/[^a-z0-9._]\{1,\}/-/g' -e 's/^-//' -e 's/[-.]*$//' -e 's/$/.patch/'
 }

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Builds the selftest migrate_on_fault, static, with the Makefile and helpers of
+# the fully patched tree and the present files of selftests/, and prints its
+# path. The same binary runs on the base and on the patched kernel.
+. "$(dirname "$0")/lib.sh"
+
+name=migrate_on_fault
+commit=$(rev patched)
+key=$({
+	lgit rev-parse "$commit:tools" "$commit:include" "$commit:arch/x86/include" "$commit:mm/gup_test.h"
+	(cd "$TOP/selftests" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+	gcc --version
+} | sha)
+binary=$CACHE/images/selftests-$key/$name
+if [ -e "$binary" ]; then
+	echo "$binary"
+	exit
+fi
+
+lock build
+scratch tmp
+src=$CACHE/src
+build=$CACHE/build/headers
+say "building the selftest"
+checkout "$src" "$commit"
+cp -r "$TOP/selftests/." "$src/tools/testing/selftests/"
+mkdir -p "$build"
+{
+	kmake "$src" "$build" headers &&
+		make -C "$src/tools/testing/selftests/mm" OUTPUT="$tmp" \
+			KHDR_INCLUDES="-isystem $build/usr/include" LDFLAGS=-static "$tmp/$name"
+} >"$tmp/log" 2>&1 9>&- || {
+	grep -E -A5 'error|undefined|No rule' "$tmp/log" | head -n 40 >&2 || tail -n 20 "$tmp/log" >&2
+	checkout "$src" "$commit"
+	die "the selftest $name does not build in the patched tree"
+}
+grep -E -A3 'warning:' "$tmp/log" >&2 || true
+checkout "$src" "$commit"
+file "$tmp/$name" | grep -q 'statically linked' || die "the selftest $name is not static"
+mkdir -p "$(dirname "$binary")"
+mv "$tmp/$name" "$binary.$$"
+mv "$binary.$$" "$binary"
+echo "$binary"
