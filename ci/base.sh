@@ -160,7 +160,7 @@ if [ -n "${MOF_BASE:-}" ]; then
 fi
 
 lock base
-scratch tmp
+scratch
 if [ ! -e "$REPO/mof-ready" ]; then
 	rm -rf "$REPO"
 	git init -q --bare "$REPO"

@@ -35,7 +35,7 @@ done
 [ -f "$topo" ] || die "there is no $topo"
 [ -f "$image" ] || die "there is no kernel image $image"
 
-scratch tmp
+scratch
 out=${out:-$tmp/out}
 mkdir -p "$out"
 rm -f "$out/console.log" "$out/output" "$out/status"
@@ -61,6 +61,7 @@ cp "$initramfs" "$tmp/initrd"
 truncate -s 1G "$tmp/swap"
 
 append='console=ttyS0 panic=-1 oops=panic ignore_loglevel page_owner=on sysctl.kernel.hung_task_timeout_secs=60'
+# shellcheck disable=SC2054 # commas belong to QEMU's options
 qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 	-accel "$("$CI/accel.sh")" -kernel "$image" -initrd "$tmp/initrd" -append "$append"
 	-drive "file=$tmp/swap,if=none,id=swap,format=raw,cache=unsafe"
@@ -76,6 +77,7 @@ if [ -n "$shell" ]; then
 	exit
 fi
 
+# shellcheck disable=SC2054
 qemu+=(-chardev "file,id=con,path=$out/console.log" -serial chardev:con
 	-chardev "file,id=output,path=$out/output" -device virtserialport,chardev=output,name=mof.output
 	-chardev "file,id=status,path=$tmp/status" -device virtserialport,chardev=status,name=mof.status)
@@ -95,8 +97,11 @@ lost() {
 	exit $LOST
 }
 
-[ $qstatus != 124 ] && [ $qstatus != 137 ] || lost "no end within $timeout s"
-[ $qstatus = 0 ] || lost "QEMU ended with status $qstatus"
+case $qstatus in
+0) ;;
+124 | 137) lost "no end within $timeout s" ;;
+*) lost "QEMU ended with status $qstatus" ;;
+esac
 status=$(cat "$tmp/status" 2>/dev/null) || status=
 [[ $status =~ ^[0-9]+$ ]] || lost "it told no exit status"
 

@@ -22,7 +22,7 @@ if [ -e "$out" ]; then
 fi
 
 lock am
-scratch tmp
+scratch
 say "applying ${#patches[@]} patches with git am"
 am=$CACHE/am
 if [ -e "$am/.git" ]; then

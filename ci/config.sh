@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 [ $# = 3 ] || die "usage: ci/config.sh CONFIG SOURCE BUILD"
-scratch tmp
+scratch
 mkdir -p "$3"
 "$CI/fragment.sh" "$1" >"$tmp/fragment"
 

@@ -32,7 +32,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 lock deps
-scratch tmp
+scratch
 say "installing ${#missing[@]} Debian packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 if ! {

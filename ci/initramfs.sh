@@ -20,7 +20,7 @@ if [ -e "$image" ]; then
 	exit
 fi
 
-scratch tmp
+scratch
 root=$tmp/root
 mkdir -p "$root"/{bin,sbin,dev,proc,sys,tmp,run,mof,etc,mnt} "$CACHE/images"
 cp "$busybox" "$root/bin/busybox"

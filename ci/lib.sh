@@ -72,12 +72,11 @@ unexpected() {
 }
 trap 'unexpected $? "$LINENO" "$BASH_COMMAND"' ERR
 
-# scratch VAR: a private directory under the cache, gone when the script ends.
+# scratch: sets tmp to a private directory that is gone when the script ends.
 scratch() {
-	local -n dir_ref=$1
 	mkdir -p "$CACHE/tmp"
-	dir_ref=$(mktemp -d "$CACHE/tmp/${ME%.*}.XXXXXX")
-	cleanup "rm -rf '$dir_ref'"
+	tmp=$(mktemp -d "$CACHE/tmp/${ME%.*}.XXXXXX")
+	cleanup "rm -rf '$tmp'"
 }
 
 # lock NAME: held until the script ends, so that two runs do not trample each other.

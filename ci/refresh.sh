@@ -13,7 +13,7 @@ base=$("$CI/base.sh")
 git -C "$tree" merge-base --is-ancestor "$base" HEAD ||
 	die "$tree does not stand on the base: make it with 'make tree'"
 
-scratch tmp
+scratch
 mkdir "$tmp/new"
 : >"$tmp/names"
 n=0

@@ -18,7 +18,7 @@ if [ -e "$binary" ]; then
 fi
 
 lock build
-scratch tmp
+scratch
 src=$CACHE/src
 build=$CACHE/build/headers
 say "building the selftest"
