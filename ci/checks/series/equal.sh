@@ -1,6 +1,6 @@
 #!/bin/bash
 # Do quilt push, git am and git quiltimport give the same tree?
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../../lib.sh"
 
 base=$("$CI/base.sh")
 want=$("$CI/commits.sh" | tail -n1 | cut -f3)

@@ -1,0 +1,5 @@
+#!/bin/bash
+# Each file under selftests/ is byte for byte what the series adds.
+. "$(dirname "$0")/../../lib.sh"
+
+"$CI/sync.sh" check

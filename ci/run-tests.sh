@@ -1,0 +1,58 @@
+#!/bin/bash
+# usage: ci/run-tests.sh [--write] [TOPOLOGY...]
+# Boots the base and the patched kernel on each topology, runs the selftest and
+# compares the results with ci/expected/migrate_on_fault; with --write, writes
+# that file instead, for a person to read before it is committed. Prints a
+# table; appends pass, fail and skip lines to MOF_RESULTS.
+. "$(dirname "$0")/lib.sh"
+
+expected=$CI/expected/migrate_on_fault
+write=''
+if [ "${1:-}" = --write ]; then
+	write=1
+	shift
+fi
+topologies=("$@")
+if [ ${#topologies[@]} = 0 ]; then
+	for t in "$TOP"/configs/topologies/*.topo; do
+		topologies+=("$(basename "$t" .topo)")
+	done
+fi
+
+out=$TOP/out/tests
+rm -rf "$out"
+mkdir -p "$out"
+base_image=$("$CI/build.sh" base base)
+patched_image=$("$CI/build.sh" base patched)
+selftest=$("$CI/selftests.sh")
+# The reader of KTAP is the kernel's own.
+scratch
+base=$("$CI/base.sh")
+lgit archive "$base" tools/testing/kunit | tar -x -C "$tmp"
+
+n=0
+for t in "${topologies[@]}"; do
+	for k in base patched; do
+		n=$((n + 1))
+		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
+		dir=$out/$t/$k
+		mkdir -p "$dir"
+		image=${k}_image
+		status=0
+		"$CI/boot.sh" "$t" "${!image}" --timeout "${TEST_TIMEOUT:-600}" --out "$dir" --file "$selftest" \
+			-- /mof/migrate_on_fault || status=$?
+		[ $status -lt 128 ] || exit $status
+		echo $status >"$dir/status"
+		touch "$dir/output"
+		# Its status says whether all is well; which test is not, ci/compare reads.
+		python3 "$tmp/tools/testing/kunit/kunit.py" parse --json="$dir/results.json" "$dir/output" \
+			>"$dir/kunit" 2>&1 </dev/null || true
+	done
+done
+
+if [ -n "$write" ]; then
+	"$CI/compare" --write "$expected" "$out" "${topologies[@]}"
+	say "wrote $expected: read it before you commit it"
+else
+	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" "$expected" "$out" "${topologies[@]}"
+fi
