@@ -22,8 +22,9 @@ fi
 out=$TOP/out/tests
 rm -rf "$out"
 mkdir -p "$out"
-base_image=$("$CI/build.sh" base base)
-patched_image=$("$CI/build.sh" base patched)
+declare -A image
+image[base]=$("$CI/build.sh" base base)
+image[patched]=$("$CI/build.sh" base patched)
 selftest=$("$CI/selftests.sh")
 # The reader of KTAP is the kernel's own.
 scratch
@@ -37,9 +38,8 @@ for t in "${topologies[@]}"; do
 		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
 		dir=$out/$t/$k
 		mkdir -p "$dir"
-		image=${k}_image
 		status=0
-		"$CI/boot.sh" "$t" "${!image}" --timeout "${TEST_TIMEOUT:-600}" --out "$dir" --file "$selftest" \
+		"$CI/boot.sh" "$t" "${image[$k]}" --timeout "${TEST_TIMEOUT:-600}" --out "$dir" --file "$selftest" \
 			-- /mof/migrate_on_fault || status=$?
 		[ $status -lt 128 ] || exit $status
 		echo $status >"$dir/status"

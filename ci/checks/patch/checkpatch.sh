@@ -8,14 +8,14 @@
 patch=$2
 allow=$CI/checks/checkpatch.allow
 scratch
-lock build
-checkout "$CACHE/src" "$3"
+lock am
+checkout "$CACHE/am" "$3"
 
-(cd "$CACHE/src" && perl scripts/checkpatch.pl --strict --codespell --no-color --terse --show-types \
+(cd "$CACHE/am" && perl scripts/checkpatch.pl --strict --codespell --no-color --terse --show-types \
 	--ignore MISSING_SIGN_OFF --no-summary "$patch") >"$tmp/out" 2>"$tmp/err" || true
 grep -q . "$tmp/err" && { cat "$tmp/err"; exit 1; }
 # Proof of life: the same run with the sign-off complaint on must complain.
-(cd "$CACHE/src" && perl scripts/checkpatch.pl --no-color --terse --show-types "$patch" || true) |
+(cd "$CACHE/am" && perl scripts/checkpatch.pl --no-color --terse --show-types "$patch" || true) |
 	grep -q ':MISSING_SIGN_OFF:' || { echo "checkpatch did not miss the Signed-off-by: is it working?"; exit 1; }
 
 awk -F'\t' -v patch="$(basename "$patch")" '

@@ -3,16 +3,16 @@
 . "$(dirname "$0")/../../lib.sh"
 
 docs() {
-	checkout "$CACHE/src" "$1"
+	checkout "$CACHE/am" "$1"
 	(
-		cd "$CACHE/src"
+		cd "$CACHE/am"
 		for f in "${files[@]}"; do
 			[ ! -e "$f" ] || scripts/kernel-doc -none -Wall "$f" 2>&1
 		done
 	) | sed -E 's/:[0-9]+/:/' | sort >"$2"
 }
 
-lock build
+lock am
 scratch
 mapfile -t files < <(lgit diff --name-only --diff-filter=AM "$3" "$4" | grep -E '^[^t].*\.[ch]$' || true)
 [ ${#files[@]} -gt 0 ] || exit 0

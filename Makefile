@@ -1,0 +1,60 @@
+# A thin front: each target is a script in ci/. Settings: LINUX= (your own 7.3
+# tree or tarball), JOBS=, TREE= (where 'make tree' works), MOF_CACHE=.
+
+TOPO ?= 2n
+REV ?= patched
+CONFIG ?= base
+export LINUX JOBS TREE MOF_CACHE
+unexport MAKEFLAGS MFLAGS
+
+.PHONY: help
+help:
+	@echo 'make demo       pages moving between nodes, with and without the series'
+	@echo 'make test       all checks and tests; last line: N passed, N failed, N skipped'
+	@echo
+	@echo 'make tree       a git tree with the series as commits; N= for the first N'
+	@echo 'make refresh    its commits back into patches/ and series'
+	@echo 'make sync       selftests/ into the patch that adds them'
+	@echo 'make build      a kernel: CONFIG=$(CONFIG) REV=$(REV) (base, patched, or a number)'
+	@echo 'make shell      a guest to look around in: TOPO=$(TOPO) REV=$(REV)'
+	@echo 'make boot       a guest that runs CMD= and ends: TOPO=$(TOPO) REV=$(REV)'
+	@echo 'make checks     the static checks alone; CHECK= for some of them'
+	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS='
+	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
+	@echo 'make deps       the Debian packages that all this needs'
+	@echo 'make clean      out/ and what was built; the base source and the tree stay'
+	@echo 'make distclean  the whole cache'
+	@echo
+	@echo 'LINUX=/path/to/linux uses your own 7.3 tree (git or not) or tarball; it is only read.'
+	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
+	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
+
+.PHONY: deps demo test tree refresh sync build shell boot checks runtime expected clean distclean
+deps:
+	@ci/deps.sh
+demo:
+	@ci/demo.sh
+test:
+	@ci/test.sh
+tree: deps
+	@ci/tree.sh $(N)
+refresh: deps
+	@ci/refresh.sh
+sync: deps
+	@ci/sync.sh
+build: deps
+	@ci/build.sh $(CONFIG) $(REV)
+shell: deps
+	@ci/boot.sh $(TOPO) "$$(ci/build.sh base $(REV))" --shell
+boot: deps
+	@ci/run.sh $(TOPO) $(REV) $(CMD)
+checks: deps
+	@ci/checks.sh $(CHECK)
+runtime: deps
+	@ci/run-tests.sh $(TOPOS)
+expected: deps
+	@ci/run-tests.sh --write
+clean:
+	@ci/clean.sh
+distclean:
+	@ci/clean.sh all
