@@ -766,30 +766,35 @@ static bool area_folios_whole(struct area *a)
  */
 
 /* Only folios of this order, in VMAs that ask. Returns false after a SKIP. */
-static bool anon_only_order(struct __test_metadata *_metadata, struct env *env,
-			    unsigned int order)
+static bool only_order(struct __test_metadata *_metadata, struct env *env,
+		       unsigned int order, bool shmem)
 {
-	unsigned long orders = thp_available() ? thp_supported_orders() : 0;
+	unsigned long orders = 0;
 	char path[128];
 
 	if (!order)
 		return true;
+	if (thp_available())
+		orders = shmem ? thp_shmem_supported_orders() :
+				 thp_supported_orders();
 	if (!(orders & (1UL << order)))
-		SKIP(return false, "no anonymous folios of order %u", order);
+		SKIP(return false, "the kernel has no folios of order %u",
+		     order);
 	for (unsigned int i = 0; i < NR_ORDERS; i++) {
 		if (!(orders & (1UL << i)))
 			continue;
-		snprintf(path, sizeof(path), THP_DIR "hugepages-%ukB/enabled",
-			 (psize() >> 10) << i);
-		ASSERT_EQ(0, env_set(env, path,
-				     i == order ? "madvise" : "never"));
+		snprintf(path, sizeof(path), THP_DIR "hugepages-%ukB/%s",
+			 (psize() >> 10) << i,
+			 shmem ? "shmem_enabled" : "enabled");
+		ASSERT_EQ(0, env_set(env, path, i != order ? "never" :
+				     shmem ? "advise" : "madvise"));
 	}
 	return true;
 }
 
-/* Private memory, aligned to its folios, written on @node and mapped. */
-static bool anon_populate(struct __test_metadata *_metadata, struct area *a,
-			  unsigned long nr, unsigned int order, int node)
+/* Private memory, aligned to its folios. */
+static void anon_map(struct __test_metadata *_metadata, struct area *a,
+		     unsigned long nr, unsigned int order)
 {
 	size_t align = (size_t)psize() << order;
 	char *p;
@@ -806,6 +811,12 @@ static bool anon_populate(struct __test_metadata *_metadata, struct area *a,
 	ASSERT_EQ(p, a->p);
 	a->q = a->p;
 	madvise(a->p, area_size(a), order ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+/* Write it on @node. Returns false after a SKIP. */
+static bool area_write_on(struct __test_metadata *_metadata, struct area *a,
+			  int node)
+{
 	ASSERT_EQ(0, bind_plain(a, node));
 	area_fill(a, a->p);
 	area_look(_metadata, a, a->p);
@@ -813,8 +824,15 @@ static bool anon_populate(struct __test_metadata *_metadata, struct area *a,
 		log_nodes(_metadata, a);
 	if (!area_folios_whole(a))
 		SKIP(return false, "got no folios of order %u on node %d",
-		     order, node);
+		     a->order, node);
 	return true;
+}
+
+static bool anon_populate(struct __test_metadata *_metadata, struct area *a,
+			  unsigned long nr, unsigned int order, int node)
+{
+	anon_map(_metadata, a, nr, order);
+	return area_write_on(_metadata, a, node);
 }
 
 /*
@@ -959,7 +977,7 @@ static bool shm_create(struct __test_metadata *_metadata, struct area *a,
 
 	ASSERT_EQ(0, ftruncate(a->fd, len));
 	/* Page 0 begins a fault-around window, and the folio if it is huge. */
-	align = huge ? len : 1UL << 20;
+	align = 4UL << 20;
 	hint = mmap(NULL, len + align, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, hint);
@@ -1207,7 +1225,7 @@ TEST_F(lazy_mbind, bad_arguments_are_einval)
 	ASSERT_LAZY_WORKS();
 	/* start not aligned, range that wraps */
 	EXPECT_MBIND(EINVAL, p + 1, psize(), MPOL_BIND, &mask, lazy);
-	EXPECT_MBIND(EINVAL, p, (size_t)-psize(), MPOL_BIND, &mask, lazy);
+	EXPECT_MBIND(EINVAL, p, -(size_t)psize(), MPOL_BIND, &mask, lazy);
 	/* unknown flags */
 	EXPECT_MBIND(EINVAL, p, psize(), MPOL_BIND, &mask, lazy | (1 << 4));
 	EXPECT_MBIND(EINVAL, p, psize(), MPOL_BIND, &mask, lazy | (1 << 30));
@@ -1460,7 +1478,7 @@ TEST_F(swap_cache, cached_folio_moves_when_touched)
 	unsigned long long moved, numa;
 	struct area area, *a = &area;
 
-	if (!anon_only_order(_metadata, env, self->order) ||
+	if (!only_order(_metadata, env, self->order, false) ||
 	    !anon_in_swap_cache(_metadata, a, self->nr, self->order, env->src))
 		return;
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
@@ -1486,7 +1504,7 @@ TEST_F(swap_cache, forked_entry_moves_for_first_toucher)
 	int status;
 	pid_t pid;
 
-	if (!anon_only_order(_metadata, env, self->order) ||
+	if (!only_order(_metadata, env, self->order, false) ||
 	    !anon_in_swap_cache(_metadata, a, self->nr, self->order, env->src))
 		return;
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
@@ -1518,7 +1536,7 @@ TEST_F(swap_cache, guard_stays_without_lazy_policy)
 	struct area area[3], *a;
 	int i;
 
-	if (!anon_only_order(_metadata, env, self->order))
+	if (!only_order(_metadata, env, self->order, false))
 		return;
 	for (i = 0; i < 3; i++) {
 		a = &area[i];
@@ -1552,7 +1570,7 @@ TEST_F(swap_cache, guard_placed_folio_keeps_its_pfn)
 	unsigned long *pfn;
 	bool reread;
 
-	if (!anon_only_order(_metadata, env, self->order) ||
+	if (!only_order(_metadata, env, self->order, false) ||
 	    !anon_populate(_metadata, a, self->nr, self->order, env->dst))
 		return;
 	pfn = calloc(a->nr, sizeof(*pfn));
@@ -2422,78 +2440,91 @@ TEST_F(shmem_window, write_moves_its_page_alone)
 }
 
 /*
- * shmem, huge pages: they move whole
+ * shmem, large folios: they move whole
  */
-FIXTURE(shmem_huge)
+FIXTURE(shmem_large)
 {
 	struct env env;
 	struct area area;
 };
 
-FIXTURE_VARIANT(shmem_huge)
+FIXTURE_VARIANT(shmem_large)
 {
 	enum backing backing;
 	const char *huge;	/* mount option of tmpfs */
+	size_t folio_size;	/* 0: a PMD */
 	bool write;
 };
 
-FIXTURE_VARIANT_ADD(shmem_huge, memfd_read)
+FIXTURE_VARIANT_ADD(shmem_large, memfd_64k_read)
+{
+	.backing = MEMFD,
+	.folio_size = 64 << 10,
+	.write = false,
+};
+
+FIXTURE_VARIANT_ADD(shmem_large, memfd_64k_write)
+{
+	.backing = MEMFD,
+	.folio_size = 64 << 10,
+	.write = true,
+};
+
+FIXTURE_VARIANT_ADD(shmem_large, memfd_pmd_read)
 {
 	.backing = MEMFD,
 	.write = false,
 };
 
-FIXTURE_VARIANT_ADD(shmem_huge, memfd_write)
+FIXTURE_VARIANT_ADD(shmem_large, memfd_pmd_write)
 {
 	.backing = MEMFD,
 	.write = true,
 };
 
-FIXTURE_VARIANT_ADD(shmem_huge, tmpfs_read)
+FIXTURE_VARIANT_ADD(shmem_large, tmpfs_pmd_read)
 {
 	.backing = TMPFS,
 	.huge = "always",
 	.write = false,
 };
 
-FIXTURE_VARIANT_ADD(shmem_huge, tmpfs_write)
+FIXTURE_VARIANT_ADD(shmem_large, tmpfs_pmd_write)
 {
 	.backing = TMPFS,
 	.huge = "always",
 	.write = true,
 };
 
-FIXTURE_SETUP(shmem_huge)
+FIXTURE_SETUP(shmem_large)
 {
-	size_t size = read_pmd_pagesize();
-	char path[128];
+	size_t size = variant->folio_size ?: read_pmd_pagesize();
+	struct area *a = &self->area;
+	unsigned long nr = NR_PAGES;
 
 	if (!env_init(_metadata, &self->env, 0))
 		return;
-	if (!size)
+	if (size < 2 * psize())
 		SKIP(return, "needs transparent huge pages");
 	if (size > (4UL << 20))
 		SKIP(return, "a huge page of %zu MiB is too large", size >> 20);
-	if (variant->backing == MEMFD) {
-		snprintf(path, sizeof(path),
-			 THP_DIR "hugepages-%zukB/shmem_enabled", size >> 10);
-		if (env_set(&self->env, path, "inherit") ||
-		    env_set(&self->env, THP_DIR "shmem_enabled", "advise"))
-			SKIP(return, "needs %sshmem_enabled", THP_DIR);
-	}
-	if (!shm_create(_metadata, &self->area, variant->backing,
-			size / psize(), variant->huge ?: ""))
+	if (nr < size / psize())
+		nr = size / psize();
+	if (!variant->huge &&
+	    !only_order(_metadata, &self->env, sz2ord(size, psize()), true))
 		return;
-	self->area.order = sz2ord(size, psize());
-	madvise(self->area.p, size, MADV_HUGEPAGE);
+	if (!shm_create(_metadata, a, variant->backing, nr, variant->huge))
+		return;
+	a->order = sz2ord(size, psize());
+	madvise(a->p, area_size(a), MADV_HUGEPAGE);
 }
 
-FIXTURE_TEARDOWN_PARENT(shmem_huge)
+FIXTURE_TEARDOWN_PARENT(shmem_large)
 {
 	env_restore(&self->env);
 }
 
-TEST_F(shmem_huge, huge_page_moves_whole)
+TEST_F(shmem_large, folio_moves_whole)
 {
 	struct env *env = &self->env;
 	struct area *a = &self->area;
@@ -2501,7 +2532,8 @@ TEST_F(shmem_huge, huge_page_moves_whole)
 
 	shm_populate(_metadata, a, BY_SELF, env->src);
 	if (!area_folios_whole(a))
-		SKIP(return, "got no huge page on node %d", env->src);
+		SKIP(return, "got no folios of order %u on node %d", a->order,
+		     env->src);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	moved = vm_counter("pgmigrate_success");
 	area_touch(a, variant->write);
@@ -2594,6 +2626,7 @@ FIXTURE_VARIANT(policy)
 {
 	enum mode_case mode;
 	bool shmem;
+	size_t folio_size;	/* 0: base pages */
 };
 
 FIXTURE_VARIANT_ADD(policy, bind_one_anon)
@@ -2714,6 +2747,32 @@ FIXTURE_VARIANT_ADD(policy, weighted_interleave_memfd)
 {
 	.mode = WEIGHTED,
 	.shmem = true,
+};
+
+FIXTURE_VARIANT_ADD(policy, interleave_anon_64k)
+{
+	.mode = INTERLEAVED,
+	.folio_size = 64 << 10,
+};
+
+FIXTURE_VARIANT_ADD(policy, interleave_memfd_64k)
+{
+	.mode = INTERLEAVED,
+	.shmem = true,
+	.folio_size = 64 << 10,
+};
+
+FIXTURE_VARIANT_ADD(policy, weighted_interleave_anon_64k)
+{
+	.mode = WEIGHTED,
+	.folio_size = 64 << 10,
+};
+
+FIXTURE_VARIANT_ADD(policy, weighted_interleave_memfd_64k)
+{
+	.mode = WEIGHTED,
+	.shmem = true,
+	.folio_size = 64 << 10,
 };
 
 FIXTURE_VARIANT_ADD(policy, local_anon)
@@ -2864,7 +2923,8 @@ TEST_F(policy, page_comes_to_where_it_would_be_allocated)
 {
 	struct env *env = &self->env;
 	struct area *a = &self->area;
-	unsigned long i, misplaced = 0;
+	unsigned int order = 0;
+	unsigned long i;
 	char path[128];
 	bool reread;
 	int *want;
@@ -2883,16 +2943,18 @@ TEST_F(policy, page_comes_to_where_it_would_be_allocated)
 		SKIP(return, "cannot tell which node is local");
 
 	/* where they belong */
+	if (variant->folio_size)
+		order = sz2ord(variant->folio_size, psize());
+	if (!only_order(_metadata, env, order, variant->shmem))
+		return;
 	if (variant->shmem) {
-		if (!shm_create(_metadata, a, MEMFD, NR_PAGES, NULL))
+		if (!shm_create(_metadata, a, MEMFD, NR_PAGES << order, NULL))
 			return;
+		a->order = order;
+		madvise(a->p, area_size(a),
+			order ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	} else {
-		area_init(a, NR_PAGES);
-		a->p = mmap(NULL, area_size(a), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		ASSERT_NE(MAP_FAILED, a->p);
-		a->q = a->p;
-		madvise(a->p, area_size(a), MADV_NOHUGEPAGE);
+		anon_map(_metadata, a, NR_PAGES << order, order);
 	}
 	if (apply_mode(env, a, variant->mode, false)) {
 		ASSERT_EQ(EINVAL, errno);
@@ -2900,26 +2962,22 @@ TEST_F(policy, page_comes_to_where_it_would_be_allocated)
 	}
 	area_fill(a, a->p);
 	area_look(_metadata, a, a->p);
+	if (!area_folios_whole(a))
+		SKIP(return, "got no folios of order %u", order);
 	want = calloc(a->nr, sizeof(*want));
 	memcpy(want, a->node, a->nr * sizeof(*want));
-	for (i = 0; i < a->nr; i++)
-		misplaced += want[i] != env->src;
-	ASSERT_LT(0, misplaced)
+	ASSERT_LT(nr_on(a, 0, a->nr, env->src), a->nr)
 		log_nodes(_metadata, a);
 
 	/* put them on src */
-	if (variant->shmem) {
-		ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_REMOVE));
-		shm_populate(_metadata, a, BY_SELF, env->src);
-	} else {
-		ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
-		ASSERT_EQ(0, bind_plain(a, env->src));
-		area_fill(a, a->p);
-		area_look(_metadata, a, a->p);
-		ASSERT_EQ(a->nr, nr_on(a, 0, a->nr, env->src));
-		if (!to_swap_cache(_metadata, a, &reread))
-			return;
-	}
+	ASSERT_EQ(0, madvise(a->p, area_size(a),
+			     variant->shmem ? MADV_REMOVE : MADV_DONTNEED));
+	if (!area_write_on(_metadata, a, env->src))
+		return;
+	if (variant->shmem)
+		shm_unmap(_metadata, a);
+	else if (!to_swap_cache(_metadata, a, &reread))
+		return;
 
 	ASSERT_EQ(0, apply_mode(env, a, variant->mode, true));
 	area_touch(a, true);
@@ -3562,7 +3620,7 @@ static bool memcg_populate(struct __test_metadata *_metadata, struct env *env,
 	unsigned int order = variant->folio_size ?
 			     sz2ord(variant->folio_size, psize()) : 0;
 
-	if (!anon_only_order(_metadata, env, order))
+	if (!only_order(_metadata, env, order, false))
 		return false;
 	ASSERT_EQ(0, enter_cgroup(env));
 	if (!variant->shmem)
