@@ -130,12 +130,19 @@ from_dir() {
 	[ -e "$LINUX/Makefile" ] || die "$LINUX holds no kernel tree"
 	check_version "$LINUX/Makefile" "$LINUX"
 	say "reading $LINUX"
+	# Debian's source tarball ignores all of itself: then take all of it, and
+	# built files would come along.
+	local force=
+	if grep -qx '/\*' "$LINUX/.gitignore" 2>/dev/null || [ ! -e "$LINUX/.gitignore" ]; then
+		force=force
+		[ ! -e "$LINUX/.config" ] || die "$LINUX has been built in: run 'make mrproper' there, or give the tarball"
+	fi
 	# An index of ours remembers the files' stat data: the next look is quick.
 	mkdir -p "$CACHE/index"
 	local index
 	index=$CACHE/index/$(realpath "$LINUX" | sha)
 	rm -f "$index.lock"
-	commit=$(commit_tree "$(import_dir "$(realpath "$LINUX")" "$index")")
+	commit=$(commit_tree "$(import_dir "$(realpath "$LINUX")" "$index" $force)")
 	lgit update-ref "refs/tags/base/dir-$commit" "$commit"
 }
 
@@ -165,6 +172,8 @@ if [ ! -e "$REPO/mof-ready" ]; then
 	rm -rf "$REPO"
 	git init -q --bare "$REPO"
 	lgit config gc.auto 0
+	# A bare repository confuses the tools that checkpatch calls in a work tree.
+	lgit config core.bare false
 	lgit config core.bigFileThreshold 64m
 	lgit config core.compression 1
 	lgit config user.name migrate-on-fault

@@ -5,6 +5,8 @@
 set -Eeuo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C
+# Debian's own tools, which ci/deps.sh installs, before other versions of them.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 umask 022
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

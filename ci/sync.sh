@@ -36,7 +36,7 @@ for f in "${differ[@]}"; do
 	# Later patches to the file are replayed on top, and may conflict.
 	git -C "$tree" checkout -q --detach "$adds"
 	install -m "$(stat -c %a "$TOP/selftests/$f")" "$TOP/selftests/$f" "$tree/$prefix/$f"
-	git -C "$tree" add "$prefix/$f"
+	git -C "$tree" add -f "$prefix/$f"
 	git -C "$tree" commit -q --amend --no-edit
 	new=$(git -C "$tree" rev-parse HEAD)
 	git -C "$tree" checkout -q "$(branch)"

@@ -8,8 +8,8 @@ scratch
 
 # quilt: only the files that the series touches, then their tree object.
 mapfile -t patches < <(series_patches)
-(cd "$TOP/patches" && git apply --numstat "${patches[@]}") | cut -f3 | sort -u >"$tmp/touched"
-mkdir "$tmp/quilt" "$tmp/pc"
+lgit diff --name-only --no-renames "$base" "$want" >"$tmp/touched"
+mkdir "$tmp/quilt"
 : >"$tmp/there"
 while read -r f; do
 	if lgit cat-file -e "$base:$f" 2>/dev/null; then
@@ -26,6 +26,8 @@ xargs -r -a "$tmp/there" -d '\n' git --git-dir="$REPO" archive "$base" -- | tar 
 	die "quilt push -a --fuzz=0 fails"
 }
 ! grep -E '\(offset|fuzz' "$tmp/log" || die "the patches apply with offsets: 'make tree refresh' makes them exact"
+# What quilt itself says it touched.
+(cd "$tmp/pc" && find . -mindepth 2 -type f ! -name .timestamp -printf '%P\n') | sed 's|^[^/]*/||' | sort -u >"$tmp/touched"
 export GIT_INDEX_FILE=$tmp/index
 lgit read-tree "$base"
 git --git-dir="$REPO" --work-tree="$tmp/quilt" -C "$tmp/quilt" \

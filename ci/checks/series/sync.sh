@@ -2,4 +2,4 @@
 # Each file under selftests/ is byte for byte what the series adds.
 . "$(dirname "$0")/../../lib.sh"
 
-"$CI/sync.sh" check
+exec "$CI/sync.sh" check
