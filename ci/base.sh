@@ -120,7 +120,7 @@ from_git() {
 	check_version "$tmp/Makefile" "$LINUX"
 	say "copying the tree of $head"
 	tree=$("${g[@]}" rev-parse 'HEAD^{tree}')
-	"${g[@]}" rev-list --objects --no-object-names "$tree" | "${g[@]}" pack-objects -q --stdout |
+	"${g[@]}" rev-list --objects --no-object-names "$tree" | "${g[@]}" -c pack.compression=1 pack-objects -q --window=0 --stdout |
 		lgit index-pack --stdin >/dev/null
 	commit=$(commit_tree "$tree")
 	lgit update-ref "refs/tags/base/git-$head" "$commit"

@@ -13,8 +13,12 @@ scratch
 "$CI/commits.sh" >"$tmp/commits"
 count=$(($(wc -l <"$tmp/commits") - 1))
 [ "$count" -gt 0 ] || die "the series has no patch to check"
-# Settings and code that any check may use.
-common=$(cat "$CI"/*.sh "$TOP"/configs/*.config "$CI"/checks/*.allow "$CI"/checks/*.sh | sha)
+# Settings, code and tools that any check may use.
+common=$({
+	cat "$CI"/{lib,commits,fragment,config,build}.sh "$CI"/checks/*.{sh,allow} "$TOP"/configs/*.config
+	gcc --version
+	sparse --version
+} 2>&1 | sha)
 mkdir -p "$CACHE/passed"
 
 # run CHECK LABEL KEY ARGUMENT...
