@@ -3283,6 +3283,7 @@ TEST_F(left_alone, guard_content_survives_concurrent_touches)
 	int cpu, i;
 
 	for (int round = 0; round < 8; round++) {
+		ASSERT_EQ(0, madvise(a->q, area_size(a), MADV_REMOVE));
 		shm_populate(_metadata, a, BY_SELF, env->src);
 		ASSERT_EQ(0, bind_lazy(a, env->dst));
 		memset(&set, 0xff, sizeof(set));
@@ -3651,6 +3652,7 @@ TEST_F(memcg, charge_moves_with_the_page)
 	EXPECT_EQ(current, cgroup_read(env, "memory.current"));
 
 	EXPECT_ALL_ON(a, env->dst);
+	drain_lru_batches();	/* pages in a batch are not yet counted */
 	if (nr_on(a, 0, a->nr, env->dst) == a->nr) {
 		EXPECT_SOON(cgroup_on_node(env, env->dst) >= area_size(a));
 		EXPECT_SOON(cgroup_on_node(env, env->src) < area_size(a) / 2);
