@@ -23,7 +23,9 @@
  * they pass with and without the feature.
  *
  * The tests change system settings (swap, THP, fault-around, cgroups) and put
- * them back in FIXTURE_TEARDOWN_PARENT, that is even if the test crashes.
+ * them back in FIXTURE_TEARDOWN_PARENT, that is even if the test crashes. No
+ * fixture is torn down whose setup did not finish, so what changes a setting
+ * comes last in a setup.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -459,9 +461,6 @@ static bool env_init(struct __test_metadata *_metadata, struct env *env,
 	/* Pages that we touch are then in no other CPU's LRU batch. */
 	env->cpu = some_cpu(env->src);
 	ASSERT_EQ(0, pin_to_cpu(env->cpu));
-
-	/* Nobody else may move our pages. */
-	env_set_num(env, NUMA_BALANCING, 0);
 	return true;
 }
 
@@ -2102,11 +2101,11 @@ FIXTURE_SETUP(shmem)
 {
 	if (!env_init(_metadata, &self->env, 0))
 		return;
-	if (set_fault_around(&self->env, variant->fault_around))
-		SKIP(return, "needs %s", FAULT_AROUND);
 	if (!shm_create(_metadata, &self->area, variant->backing, NR_PAGES,
 			NULL))
 		return;
+	if (set_fault_around(&self->env, variant->fault_around))
+		SKIP(return, "needs %s", FAULT_AROUND);
 }
 
 FIXTURE_TEARDOWN_PARENT(shmem)
@@ -2336,12 +2335,12 @@ FIXTURE_SETUP(shmem_window)
 		return;
 	if (psize() > 16384)
 		SKIP(return, "a window of 64 KiB holds less than four pages");
-	if (set_fault_around(&self->env, true))
-		SKIP(return, "needs %s", FAULT_AROUND);
 	self->window = 65536 / psize();
 	if (!shm_create(_metadata, &self->area, variant->backing,
 			4 * self->window, NULL))
 		return;
+	if (set_fault_around(&self->env, true))
+		SKIP(return, "needs %s", FAULT_AROUND);
 }
 
 FIXTURE_TEARDOWN_PARENT(shmem_window)
@@ -2510,13 +2509,13 @@ FIXTURE_SETUP(shmem_large)
 		SKIP(return, "a huge page of %zu MiB is too large", size >> 20);
 	if (nr < size / psize())
 		nr = size / psize();
-	if (!variant->huge &&
-	    !only_order(_metadata, &self->env, sz2ord(size, psize()), true))
-		return;
 	if (!shm_create(_metadata, a, variant->backing, nr, variant->huge))
 		return;
 	a->order = sz2ord(size, psize());
 	madvise(a->p, area_size(a), MADV_HUGEPAGE);
+	if (!variant->huge &&
+	    !only_order(_metadata, &self->env, a->order, true))
+		return;
 }
 
 FIXTURE_TEARDOWN_PARENT(shmem_large)
@@ -3456,16 +3455,12 @@ FIXTURE(cpuset)
 
 FIXTURE_SETUP(cpuset)
 {
-	char val[16];
-
 	if (!env_init(_metadata, &self->env, 0))
 		return;
 	if (!shm_create(_metadata, &self->area, MEMFD, NR_PAGES, NULL))
 		return;
 	if (!make_cgroup(_metadata, &self->env, "cpuset"))
 		return;
-	snprintf(val, sizeof(val), "%d", self->env.src);
-	EXPECT_EQ(0, cgroup_write(&self->env, "cpuset.mems", val));
 }
 
 FIXTURE_TEARDOWN_PARENT(cpuset)
@@ -3481,9 +3476,12 @@ TEST_F(cpuset, page_stays_for_a_task_confined_to_other_nodes)
 {
 	struct env *env = &self->env;
 	struct area *a = &self->area;
+	char val[16];
 	int status;
 	pid_t pid;
 
+	snprintf(val, sizeof(val), "%d", env->src);
+	ASSERT_EQ(0, cgroup_write(env, "cpuset.mems", val));
 	shm_populate(_metadata, a, BY_SELF, env->src);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	pid = fork();
@@ -3872,4 +3870,30 @@ TEST_F(uffd_minor, guard_minor_fault_is_reported)
 	ASSERT_EQ(0, uffd_unregister(self->uffd, a->p, area_size(a)));
 }
 
-TEST_HARNESS_MAIN
+/* Nobody else may move our pages meanwhile: off for all the tests. */
+static char numa_balancing[16];
+static pid_t main_pid;
+
+static void restore_numa_balancing(void)
+{
+	if (getpid() == main_pid && numa_balancing[0])
+		write_text(NUMA_BALANCING, numa_balancing);
+}
+
+static void exit_on_signal(int sig)
+{
+	exit(KSFT_FAIL);
+}
+
+int main(int argc, char **argv)
+{
+	main_pid = getpid();
+	if (!geteuid() && !read_text(NUMA_BALANCING, numa_balancing,
+				     sizeof(numa_balancing))) {
+		atexit(restore_numa_balancing);
+		signal(SIGINT, exit_on_signal);
+		signal(SIGTERM, exit_on_signal);
+		write_text(NUMA_BALANCING, "0");
+	}
+	return test_harness_run(argc, argv);
+}
