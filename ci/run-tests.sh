@@ -51,6 +51,7 @@ for t in "${topologies[@]}"; do
 done
 
 if [ -n "$write" ]; then
+	mkdir -p "$CI/expected"
 	"$CI/compare" --write "$expected" "$out" "${topologies[@]}"
 	say "wrote $expected: read it before you commit it"
 else
