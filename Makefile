@@ -19,7 +19,7 @@ help:
 	@echo 'make shell      a guest to look around in: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make boot       a guest that runs CMD= and ends: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
-	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS='
+	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS=, with CONFIG='
 	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
 	@echo 'make deps       the Debian packages that all this needs'
 	@echo 'make clean      out/ and what was built; the base source and the tree stay'
@@ -45,13 +45,13 @@ sync: deps
 build: deps
 	@ci/build.sh $(CONFIG) $(REV)
 shell: deps
-	@ci/boot.sh $(TOPO) "$$(ci/build.sh base $(REV))" --shell
+	@ci/boot.sh $(TOPO) "$$(ci/build.sh $(CONFIG) $(REV))" --shell
 boot: deps
 	@ci/run.sh $(TOPO) $(REV) $(CMD)
 checks: deps
 	@ci/checks.sh $(CHECK)
 runtime: deps
-	@ci/run-tests.sh $(TOPOS)
+	@CONFIG=$(CONFIG) ci/run-tests.sh $(TOPOS)
 expected: deps
 	@ci/run-tests.sh --write
 clean:

@@ -1,8 +1,8 @@
 #!/bin/bash
 # usage: ci/config.sh CONFIG SOURCE BUILD
-# Writes BUILD/.config: allnoconfig of SOURCE plus configs/CONFIG.config. A
-# fragment with the line "# over: NAME" is laid over configs/NAME.config.
-# Each symbol of the fragments must have survived, or this fails naming it.
+# Writes BUILD/.config: allnoconfig of SOURCE plus configs/CONFIG.config and what
+# that is laid over (ci/fragment.sh). Each symbol of them must have survived, or
+# this fails naming it.
 . "$(dirname "$0")/lib.sh"
 
 [ $# = 3 ] || die "usage: ci/config.sh CONFIG SOURCE BUILD"

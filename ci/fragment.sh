@@ -1,10 +1,12 @@
 #!/bin/bash
 # usage: ci/fragment.sh CONFIG
-# Prints the symbols of configs/CONFIG.config, after those it is laid over.
+# Prints the symbols of configs/CONFIG.config, after those of the configuration
+# that it is laid over: base, or what its line "# over: NAME" says (or "none").
 . "$(dirname "$0")/lib.sh"
 
 file=$TOP/configs/${1:?}.config
 [ -f "$file" ] || die "there is no configs/$1.config"
 under=$(sed -n 's/^# over: *//p' "$file")
-[ -z "$under" ] || "$0" "$under"
+[ "$1" != base ] || under=none
+[ "${under:-base}" = none ] || "$0" "${under:-base}"
 grep -E '^(CONFIG_|# CONFIG_)' "$file"

@@ -3,9 +3,11 @@
 # Boots the base and the patched kernel on each topology, runs the selftest and
 # compares the results with ci/expected/migrate_on_fault; with --write, writes
 # that file instead, for a person to read before it is committed. Prints a
-# table; appends pass, fail and skip lines to MOF_RESULTS.
+# table; appends pass, fail and skip lines to MOF_RESULTS. CONFIG= (default: base)
+# is the kernel's configuration.
 . "$(dirname "$0")/lib.sh"
 
+config=${CONFIG:-base}
 expected=$CI/expected/migrate_on_fault
 write=''
 if [ "${1:-}" = --write ]; then
@@ -23,8 +25,8 @@ out=$TOP/out/tests
 rm -rf "$out"
 mkdir -p "$out"
 declare -A image
-image[base]=$("$CI/build.sh" base base)
-image[patched]=$("$CI/build.sh" base patched)
+image[base]=$("$CI/build.sh" "$config" base)
+image[patched]=$("$CI/build.sh" "$config" patched)
 selftest=$("$CI/selftests.sh")
 # The reader of KTAP is the kernel's own.
 scratch
