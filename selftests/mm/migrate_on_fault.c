@@ -172,7 +172,7 @@ struct env {
 	int cpu;			/* the only CPU the test runs on */
 
 	/* for env_restore() */
-	struct setting settings[48];
+	struct setting settings[96];
 	int nr_settings;
 	char swap_dev[128];		/* swapon() it */
 	int swap_flags;
@@ -764,12 +764,22 @@ static bool area_folios_whole(struct area *a)
  * Anonymous memory in the swap cache
  */
 
+static int set_folio_order(struct env *env, bool shmem, unsigned int order,
+			   const char *val)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), THP_DIR "hugepages-%ukB/%s",
+		 (psize() >> 10) << order, shmem ? "shmem_enabled" : "enabled");
+	return env_set(env, path, val);
+}
+
 /* Only folios of this order, in VMAs that ask. Returns false after a SKIP. */
 static bool only_order(struct __test_metadata *_metadata, struct env *env,
 		       unsigned int order, bool shmem)
 {
+	const char *advised = shmem ? "advise" : "madvise";
 	unsigned long orders = 0;
-	char path[128];
 
 	if (!order)
 		return true;
@@ -779,16 +789,27 @@ static bool only_order(struct __test_metadata *_metadata, struct env *env,
 	if (!(orders & (1UL << order)))
 		SKIP(return false, "the kernel has no folios of order %u",
 		     order);
-	for (unsigned int i = 0; i < NR_ORDERS; i++) {
-		if (!(orders & (1UL << i)))
-			continue;
-		snprintf(path, sizeof(path), THP_DIR "hugepages-%ukB/%s",
-			 (psize() >> 10) << i,
-			 shmem ? "shmem_enabled" : "enabled");
-		ASSERT_EQ(0, env_set(env, path, i != order ? "never" :
-				     shmem ? "advise" : "madvise"));
-	}
+	for (unsigned int i = 0; i < NR_ORDERS; i++)
+		if (orders & (1UL << i))
+			ASSERT_EQ(0, set_folio_order(env, shmem, i, i == order ?
+						     advised : "never"));
 	return true;
+}
+
+/*
+ * khugepaged holds references to and locks of folios that it looks at. With
+ * nothing to do it ends, and writing the setting waits for that. Large folios
+ * that exist are none of its business.
+ */
+static void stop_khugepaged(struct env *env)
+{
+	if (!thp_available())
+		return;
+	env_set(env, THP_DIR "enabled", "never");
+	for (unsigned int i = 0; i < NR_ORDERS; i++) {
+		set_folio_order(env, false, i, "never");
+		set_folio_order(env, true, i, "never");
+	}
 }
 
 /* Private memory, aligned to its folios. */
@@ -1480,6 +1501,7 @@ TEST_F(swap_cache, cached_folio_moves_when_touched)
 	if (!only_order(_metadata, env, self->order, false) ||
 	    !anon_in_swap_cache(_metadata, a, self->nr, self->order, env->src))
 		return;
+	stop_khugepaged(env);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	ASSERT_TRUE(area_unmapped(a, a->p));
 	moved = vm_counter("pgmigrate_success");
@@ -1506,6 +1528,7 @@ TEST_F(swap_cache, forked_entry_moves_for_first_toucher)
 	if (!only_order(_metadata, env, self->order, false) ||
 	    !anon_in_swap_cache(_metadata, a, self->nr, self->order, env->src))
 		return;
+	stop_khugepaged(env);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	pid = fork();
 	ASSERT_LE(0, pid);
@@ -1537,11 +1560,13 @@ TEST_F(swap_cache, guard_stays_without_lazy_policy)
 
 	if (!only_order(_metadata, env, self->order, false))
 		return;
-	for (i = 0; i < 3; i++) {
-		a = &area[i];
-		if (!anon_in_swap_cache(_metadata, a, self->nr,
+	for (i = 0; i < 3; i++)
+		if (!anon_in_swap_cache(_metadata, &area[i], self->nr,
 					self->order, env->src))
 			return;
+	stop_khugepaged(env);
+	for (i = 0; i < 3; i++) {
+		a = &area[i];
 		switch (i) {
 		case 0:
 			ASSERT_EQ(0, bind_eager(a, env->dst));
@@ -1578,6 +1603,7 @@ TEST_F(swap_cache, guard_placed_folio_keeps_its_pfn)
 		return;
 	if (reread)
 		SKIP(return, "pages did not stay in the swap cache");
+	stop_khugepaged(env);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	moved = vm_counter("pgmigrate_success");
 	area_touch(a, variant->write);
@@ -2533,6 +2559,7 @@ TEST_F(shmem_large, folio_moves_whole)
 	if (!area_folios_whole(a))
 		SKIP(return, "got no folios of order %u on node %d", a->order,
 		     env->src);
+	stop_khugepaged(env);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	moved = vm_counter("pgmigrate_success");
 	area_touch(a, variant->write);
