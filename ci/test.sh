@@ -3,7 +3,7 @@
 # topology. The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
-MOF_STEPS=8
+MOF_STEPS=9
 rm -rf "$TOP/out"
 mkdir -p "$TOP/out"
 export MOF_RESULTS=$TOP/out/results
@@ -31,6 +31,8 @@ step "the base"
 MOF_BASE=$("$CI/base.sh")
 export MOF_BASE
 say "  $(lgit log -1 --format=%s "$MOF_BASE")"
+step "the reader of results, on made-up runs"
+part "comparisons" "$CI/test-compare.sh"
 step "the base kernel"
 part "base kernel" "$CI/build.sh" base base
 step "the patched kernel"
