@@ -9,41 +9,6 @@ WANT_PATCHLEVEL=3
 PACKAGE=linux-source-$WANT_VERSION.$WANT_PATCHLEVEL
 SUITE=trixie-backports
 
-# The mirror that serves the host's own release; MOF_MIRROR= overrides.
-mirror() {
-	local codename uri
-	if [ -n "${MOF_MIRROR:-}" ]; then
-		echo "$MOF_MIRROR"
-		return
-	fi
-	# shellcheck disable=SC1091
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	# shellcheck disable=SC2016
-	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-		awk -v c="$codename" '$2 == "main" && $3 !~ /security/ &&
-			($1 == c || $1 ~ /^(stable|oldstable|testing|unstable|sid)$/) && !n++ { print $3 }')
-	[ -n "$uri" ] || die "no Debian mirror in apt's sources: name one with MOF_MIRROR=, or give your own tree with LINUX="
-	echo "$uri"
-}
-
-# fetch DIR: the .deb into DIR. apt checks its signature and hash.
-fetch() {
-	local apt=$tmp/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg m
-	m=$(mirror)
-	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-	: >"$apt/status"
-	echo "deb [signed-by=$keyring] $m $SUITE main" >"$apt/src.list"
-	local opts=(-q -o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status"
-		-o "Dir::Cache=$apt/cache" -o "Dir::Etc::sourcelist=$apt/src.list"
-		-o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- -o Dir::Etc::preferences=-
-		-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3)
-	say "downloading $PACKAGE from $SUITE"
-	(cd "$1" && apt-get "${opts[@]}" update && apt-get "${opts[@]}" download "$PACKAGE") >"$tmp/apt.log" 2>&1 || {
-		tail -n 20 "$tmp/apt.log" >&2
-		die "could not download $PACKAGE from $SUITE: check the network, or give your own tree with LINUX="
-	}
-}
-
 # check_version MAKEFILE NAME
 check_version() {
 	local v
@@ -92,7 +57,7 @@ from_debian() {
 	deb=$(find "$CACHE/downloads" -name "$PACKAGE"'_*.deb' | sort -V | tail -n1)
 	if [ -z "$deb" ] || ! (cd "$CACHE/downloads" && sha256sum --status -c "$deb.sha256" 2>/dev/null); then
 		mkdir "$tmp/deb"
-		fetch "$tmp/deb"
+		"$CI/debian.sh" $SUITE download "$PACKAGE" "$tmp/deb"
 		deb=$(find "$tmp/deb" -name "$PACKAGE"'_*.deb')
 		(cd "$tmp/deb" && sha256sum "$(basename "$deb")") >"$CACHE/downloads/$(basename "$deb").sha256"
 		mv "$deb" "$CACHE/downloads/"

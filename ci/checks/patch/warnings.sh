@@ -15,7 +15,8 @@ warnings() {
 	done
 	: >"$2"
 	if [ ${#objects[@]} -gt 0 ]; then
-		kmake "$src" "$build" W=1 C=2 "${objects[@]}" >"$tmp/log" 2>&1 || {
+		sparse=$("$CI/sparse.sh" "$src" 9>&-)
+		kmake "$src" "$build" W=1 C=2 CHECK="$sparse" "${objects[@]}" >"$tmp/log" 2>&1 || {
 			grep -E -A5 'error:|No rule|Error [0-9]' "$tmp/log" | head -n 30
 			die "touched objects do not compile in configs/check.config: does it enable them?"
 		}
