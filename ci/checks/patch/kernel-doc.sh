@@ -27,4 +27,4 @@ docs "$3" "$tmp/before"
 docs "$4" "$tmp/after"
 comm -13 "$tmp/before" "$tmp/after" >"$tmp/new"
 cat "$tmp/new"
-[ ! -s "$tmp/new" ]
+[ ! -s "$tmp/new" ] || exit 1

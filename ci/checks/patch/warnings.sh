@@ -37,4 +37,4 @@ warnings "$3" "$tmp/before"
 warnings "$4" "$tmp/after"
 comm -13 "$tmp/before" "$tmp/after" >"$tmp/new"
 cat "$tmp/new"
-[ ! -s "$tmp/new" ]
+[ ! -s "$tmp/new" ] || exit 1
