@@ -1537,7 +1537,7 @@ TEST_F(swap_cache, forked_entry_moves_for_first_toucher)
 		area_touch(a, variant->write);
 		EXPECT_ALL_ON(a, env->dst);
 		EXPECT_CONTENT(a);
-		_exit(0);
+		_exit(_metadata->exit_code);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
@@ -1759,6 +1759,41 @@ static unsigned long long cgroup_read(struct env *env, const char *file)
 static int enter_cgroup(struct env *env)
 {
 	return cgroup_write(env, "cgroup.procs", "0");
+}
+
+/* Whoever looks in from outside gets the content, but is not who touches. */
+TEST_F(swapped, guard_read_by_another_process_leaves_pages)
+{
+	struct env *env = &self->env;
+	struct area area, *a = &area;
+	struct iovec local, remote;
+	int ready[2], status;
+	char *buf;
+	pid_t pid;
+
+	/* Before there is anything to share */
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		ASSERT_EQ(sizeof(*a), read(ready[0], a, sizeof(*a)));
+		buf = malloc(area_size(a));
+		local = (struct iovec){ buf, area_size(a) };
+		remote = (struct iovec){ a->p, area_size(a) };
+		ASSERT_EQ(area_size(a),
+			  syscall(__NR_process_vm_readv, getppid(), &local, 1,
+				  &remote, 1, 0));
+		EXPECT_EQ(0, area_bad_pages(a, buf));
+		_exit(_metadata->exit_code);
+	}
+	if (!anon_in_swap_cache(_metadata, a, NR_PAGES, 0, env->src))
+		return;
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	ASSERT_EQ(sizeof(*a), write(ready[1], a, sizeof(*a)));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_CONTENT(a);
 }
 
 /*
@@ -2154,13 +2189,22 @@ TEST_F(shmem, cached_pages_move_when_touched)
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	moved = vm_counter("pgmigrate_success");
 	area_touch(a, variant->write);
+	if (variant->backing == PRIVATE_MEMFD && variant->write) {
+		/*
+		 * What a private mapping writes is a copy, on the right node
+		 * from the start. The original waits for a reader.
+		 */
+		EXPECT_EQ(moved, vm_counter("pgmigrate_success"));
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+		ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
+		a->writes = writes;
+		area_touch(a, false);
+	}
 	EXPECT_EQ(moved + a->nr, vm_counter("pgmigrate_success"));
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 
-	/* What a private mapping wrote is a copy: look at the original. */
-	if (variant->backing == PRIVATE_MEMFD)
-		a->writes = writes;
 	shm_look(_metadata, a, env->dst);
 	EXPECT_RANGE_ON(0, a->nr, env->dst);
 	EXPECT_EQ(0, area_bad_pages(a, a->q));
@@ -2457,6 +2501,16 @@ TEST_F(shmem_window, write_moves_its_page_alone)
 	EXPECT_RANGE_ON(0, 3, -ENOENT);
 	EXPECT_RANGE_ON(3, 1, env->dst);
 	EXPECT_RANGE_ON(4, a->nr - 4, -ENOENT);
+	if (variant->backing == PRIVATE_MEMFD) {
+		/* That was a copy. Now for the original, with its window. */
+		ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
+		touch_page(a, 3, false);
+		shm_look(_metadata, a, env->dst);
+		EXPECT_RANGE_ON(0, self->window, env->dst);
+		EXPECT_RANGE_ON(self->window, a->nr - self->window, env->src);
+		EXPECT_EQ(0, area_bad_pages(a, a->q));
+		return;
+	}
 	shm_look(_metadata, a, env->dst);
 	EXPECT_RANGE_ON(0, 3, env->src);
 	EXPECT_RANGE_ON(3, 1, env->dst);
@@ -2566,6 +2620,57 @@ TEST_F(shmem_large, folio_moves_whole)
 	EXPECT_EQ(moved + a->nr, vm_counter("pgmigrate_success"));
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_TRUE(area_folios_whole(a));
+	EXPECT_CONTENT(a);
+}
+
+/*
+ * A large folio can have several policies. The one at its first index decides,
+ * as it does when the folio is allocated:
+ *
+ *	index	0	      nr / 2		  nr
+ *		| A A A A A A | B B B B B B B B B |	one folio
+ */
+TEST_F(shmem_large, policy_of_first_index_decides)
+{
+	struct env *env = &self->env;
+	struct area *a = &self->area;
+	unsigned long last = (1UL << a->order) - 1;
+	unsigned long half = (psize() << a->order) / 2;
+	struct node_mask mask = mask_of(env->dst);
+	unsigned long long moved;
+
+	shm_populate(_metadata, a, BY_SELF, env->src);
+	if (!area_folios_whole(a))
+		SKIP(return, "got no folios of order %u on node %d", a->order,
+		     env->src);
+	stop_khugepaged(env);
+
+	/* B of each folio: nothing moves, wherever it is touched. */
+	moved = vm_counter("pgmigrate_success");
+	for (unsigned long i = 0; i < a->nr; i += 1UL << a->order)
+		ASSERT_EQ(0, mbind_lazy(a->p + i * psize() + half, half,
+					MPOL_BIND, &mask));
+	area_touch(a, variant->write);
+	EXPECT_EQ(moved, vm_counter("pgmigrate_success"));
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_CONTENT(a);
+	shm_unmap(_metadata, a);
+	drain_lru_batches();
+
+	/* A of each folio: a touch of B moves all of it. */
+	for (unsigned long i = 0; i < a->nr; i += 1UL << a->order) {
+		ASSERT_EQ(0, sys_mbind(a->p + i * psize() + half, half,
+				       MPOL_DEFAULT, NULL, 0));
+		ASSERT_EQ(0, mbind_lazy(a->p + i * psize(), half, MPOL_BIND,
+					&mask));
+		if (variant->write)
+			write_first_word(a, i + last);
+		else
+			touch_page(a, i + last, false);
+	}
+	EXPECT_EQ(moved + a->nr, vm_counter("pgmigrate_success"));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
 
@@ -3519,7 +3624,7 @@ TEST_F(cpuset, page_stays_for_a_task_confined_to_other_nodes)
 		area_touch(a, false);
 		EXPECT_ALL_ON(a, env->src);
 		EXPECT_CONTENT(a);
-		_exit(0);
+		_exit(_metadata->exit_code);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
@@ -3527,6 +3632,50 @@ TEST_F(cpuset, page_stays_for_a_task_confined_to_other_nodes)
 	area_touch(a, false);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
+}
+
+/*
+ * The object may be on two nodes. A task that may use only one of these, be it
+ * the nearer one or the other, moves the pages there, as it would allocate them.
+ */
+TEST_F(cpuset, page_comes_to_the_node_of_the_mask_that_is_allowed)
+{
+	struct env *env = &self->env;
+	struct area *a = &self->area;
+	struct node_mask mask = {};
+	int only[2] = { -1, -1 };
+	char val[32];
+	int status, i;
+	pid_t pid;
+
+	if (env->nr_nodes < 3)
+		SKIP(return, "needs three nodes with memory");
+	for (i = 0; i < env->nr_nodes && only[1] < 0; i++) {
+		if (env->nodes[i] != env->src) {
+			only[only[0] >= 0] = env->nodes[i];
+			mask_add(&mask, env->nodes[i]);
+		}
+	}
+
+	for (i = 0; i < 2; i++) {
+		snprintf(val, sizeof(val), "%d,%d", env->src, only[i]);
+		ASSERT_EQ(0, cgroup_write(env, "cpuset.mems", val));
+		ASSERT_EQ(0, madvise(a->q, area_size(a), MADV_REMOVE));
+		shm_populate(_metadata, a, BY_SELF, env->src);
+		ASSERT_EQ(0, mbind_lazy(a->p, area_size(a), MPOL_BIND, &mask));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			open_pagemap();
+			ASSERT_EQ(0, enter_cgroup(env));
+			area_touch(a, false);
+			EXPECT_ALL_ON(a, only[i]);
+			EXPECT_CONTENT(a);
+			_exit(_metadata->exit_code);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status);
+	}
 }
 
 /*
