@@ -15,7 +15,7 @@ MOF_BASE=$("$CI/base.sh")
 export MOF_BASE
 say "  $(lgit log -1 --format=%s "$MOF_BASE")"
 declare -A image
-step "the unpatched kernel (5-10 minutes the first time)"
+step "the unpatched kernel (about 10 minutes the first time)"
 image[base]=$("$CI/build.sh" base base)
 step "the patched kernel"
 image[patched]=$("$CI/build.sh" base patched)

@@ -139,7 +139,7 @@ rev() {
 kmake_argv() {
 	local src=$1 build=$2
 	shift 2
-	KMAKE=(env "CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}" "CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}" CCACHE_NOHASHDIR=1
+	KMAKE=(env "CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}" "CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 		nice setpriv --pdeathsig TERM make -C "$src" O="$build" -j"$JOBS"
 		CC='ccache gcc' HOSTCC='ccache gcc' LOCALVERSION=
 		KBUILD_BUILD_USER=mof KBUILD_BUILD_HOST=mof

@@ -13,11 +13,11 @@ touched() {
 	sort -u <<<"$files" | grep -E '\.c$' | grep -vE '^(tools|samples|scripts|Documentation)/' || true
 }
 
-# prepare CONFIG COMMIT: checks the source out at COMMIT into $src and makes
-# $build ready. The caller holds the lock "build".
+# prepare CONFIG COMMIT [NAME]: checks the source out at COMMIT into $src and makes
+# $build ready, check-NAME or check-CONFIG. The caller holds the lock "build".
 prepare() {
 	src=$CACHE/src
-	build=$CACHE/build/check-$1
+	build=$CACHE/build/check-${3:-$1}
 	checkout "$src" "$2"
 	[ ! -e "$build.unfinished" ] || rm -rf "$build"
 	mkdir -p "$build"
@@ -28,4 +28,10 @@ prepare() {
 
 finished() {
 	rm -f "$build.unfinished"
+}
+
+# objects: what the kernel in $build was linked from, a line each. Other objects
+# may lie about there, of another option.
+objects() {
+	find "$build" -name built-in.a -print0 | xargs -0 -n1 ar t | sed "s|^$build/||" | sort -u
 }

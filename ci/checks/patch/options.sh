@@ -18,7 +18,7 @@ for config in "$TOP"/configs/no-*.config; do
 	objects=()
 	for f in "${files[@]}"; do
 		o=${f%.c}.o
-		if [ -e "$src/$f" ] && grep -qxF "$o" "$build.objects"; then
+		if [ -e "$src/$f" ] && grep -qxF "$o" "$CACHE/build/$name.objects"; then
 			objects+=("$o")
 		fi
 	done
