@@ -15,7 +15,7 @@ count=$(($(wc -l <"$tmp/commits") - 1))
 [ "$count" -gt 0 ] || die "the series has no patch to check"
 # Settings, code and tools that any check may use.
 common=$({
-	cat "$CI"/{lib,commits,fragment,config,build}.sh "$CI"/checks/*.{sh,allow} "$TOP"/configs/*.config
+	cat "$CI"/{lib,commits,fragment,config,build}.sh "$CI"/checks/*.sh "$TOP"/configs/*.config
 	gcc --version
 	sparse --version
 } 2>&1 | sha)
@@ -62,7 +62,13 @@ for check in "$CI"/checks/patch/*.sh; do
 	before=''
 	while IFS=$'\t' read -r n commit tree patch; do
 		if [ "$n" != 0 ]; then
-			key=$({ cat "$check" "$TOP/patches/$patch"; echo "$common $before $tree"; } | sha)
+			key=$({
+				cat "$check" "$TOP/patches/$patch"
+				if [ -e "$CI/checks/$name.allow" ]; then
+					cat "$CI/checks/$name.allow"
+				fi
+				echo "$common $before $tree"
+			} | sha)
 			if run "$check" "$name: $n/$count $patch" "$key" "$n" "$TOP/patches/$patch" "$before" "$commit" </dev/null; then
 				good=$((good + 1))
 			fi
