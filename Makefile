@@ -18,6 +18,7 @@ help:
 	@echo 'make build      a kernel: CONFIG=$(CONFIG) REV=$(REV) (base, patched, or a number)'
 	@echo 'make shell      a guest to look around in: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make boot       a guest that runs CMD= and ends: TOPO=$(TOPO) REV=$(REV)'
+	@echo 'make bench      instructions that the series costs and saves; BENCH=short: sooner'
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS=, with CONFIG='
 	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
@@ -29,7 +30,7 @@ help:
 	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
 
-.PHONY: deps demo test tree refresh sync build shell boot checks runtime expected clean distclean
+.PHONY: deps demo test tree refresh sync build shell boot bench checks runtime expected clean distclean
 deps:
 	@ci/deps.sh
 demo:
@@ -48,6 +49,8 @@ shell: deps
 	@ci/boot.sh $(TOPO) "$$(ci/build.sh $(CONFIG) $(REV))" --shell
 boot: deps
 	@ci/run.sh $(TOPO) $(REV) $(CMD)
+bench:
+	@ci/bench.sh
 checks: deps
 	@ci/checks.sh $(CHECK)
 runtime: deps

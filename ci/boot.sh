@@ -1,8 +1,9 @@
 #!/bin/bash
 # usage: ci/boot.sh TOPOLOGY BZIMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]... -- COMMAND...
 #        ci/boot.sh TOPOLOGY BZIMAGE --shell
-# Boots the kernel on configs/topologies/TOPOLOGY.topo, runs the command and
-# returns its status. --file puts a file at DEST in the guest (/mof/<name>).
+# Boots the kernel on configs/topologies/TOPOLOGY.topo (or on the file TOPOLOGY, if
+# there is a slash in it), runs the command and returns its status. --file puts a
+# file at DEST in the guest (/mof/<name>).
 # DIR gets the command, its output (output) and the console (console.log).
 # 120: the guest was lost (no status, time out, or a death of QEMU),
 # 121: the console shows a problem, or is not a whole one.
@@ -18,6 +19,7 @@ usage() {
 
 [ $# -ge 3 ] || usage
 topo=$TOP/configs/topologies/$1.topo
+[ "${1%/*}" = "$1" ] || topo=$1
 image=$2
 shift 2
 timeout=600 out='' shell='' files=()
