@@ -30,6 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../guest/counter.h"
+
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
@@ -66,24 +68,6 @@ static void try_put(const char *path, const char *value)
 {
 	if (!access(path, W_OK))
 		put(path, value);
-}
-
-static long counter(const char *file, const char *name)
-{
-	char key[64];
-	long value;
-	FILE *f = fopen(file, "r");
-
-	if (!f)
-		die(file);
-	while (fscanf(f, "%63s %ld%*[^\n]", key, &value) == 2) {
-		if (!strcmp(key, name)) {
-			fclose(f);
-			return value;
-		}
-	}
-	fclose(f);
-	return 0;
 }
 
 /*

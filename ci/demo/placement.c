@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../guest/counter.h"
+
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
@@ -101,25 +103,6 @@ static void bind_to_1(const char *what, char *p)
 			die("mbind(MPOL_MF_MOVE)");
 	}
 	printf("%s\tcall\t%s\n", what, how);
-}
-
-static long counter(const char *file, const char *name)
-{
-	char key[64];
-	long value;
-	FILE *f = fopen(file, "r");
-
-	if (!f)
-		die(file);
-	while (fscanf(f, "%63s %ld%*[^\n]", key, &value) == 2) {
-		if (!strcmp(key, name)) {
-			fclose(f);
-			return value;
-		}
-	}
-	fclose(f);
-	fprintf(stderr, "placement: no %s in %s\n", name, file);
-	exit(1);
 }
 
 static void wait_for_writeback(void)
