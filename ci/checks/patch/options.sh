@@ -1,7 +1,9 @@
 #!/bin/bash
-# The touched objects compile with each option of configs/no-*.config off.
-# Which of them a configuration has is known from the builds that
-# ci/checks/series/options.sh makes of the whole series.
+# The touched objects compile with each option of configs/no-*.config off: without
+# NUMA, without NUMA_MIGRATION, and without all the others together, as those are
+# independent of each other. Which objects a configuration has is known from the
+# builds that ci/checks/series/options.sh makes of the whole series, of each by
+# itself.
 . "$(dirname "$0")/../../lib.sh"
 . "$CI/checks/common.sh"
 
@@ -12,8 +14,7 @@ mapfile -t files < <(touched "$3" "$4")
 lock build
 scratch
 bad=0
-for config in "$TOP"/configs/no-*.config; do
-	name=$(basename "$config" .config)
+for name in no-numa no-numa-migration no-others; do
 	prepare "$name" "$4"
 	objects=()
 	for f in "${files[@]}"; do
