@@ -81,6 +81,7 @@ done
 
 step "the table and the picture"
 cp "$tmp/data" "$out/bench.tsv"
+about "$out/bench.about" "length=${BENCH:-full}" "topologies=${topologies[*]}"
 "$CI/bench/table" "$out/bench.tsv" "$tmp/plot.dat" | tee "$out/bench.txt"
 gnuplot -e "data='$tmp/plot.dat'; out='$out/bench'" "$CI/bench/bench.gnuplot"
 [ -s "$out/bench.svg" ] && [ -s "$out/bench.png" ]

@@ -120,6 +120,26 @@ series_patches() {
 	sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$/d' "$TOP/series"
 }
 
+# What the patches of the series hold, as one word: results are of one such state.
+series_state() {
+	local p
+	series_patches | while read -r p; do
+		cat "$TOP/patches/$p"
+	done | sha
+}
+
+# about FILE KEY=VALUE...: says beside results what they are of, for 'make report'.
+about() {
+	local file=$1 repository
+	shift
+	repository=$(git -C "$TOP" describe --always --dirty 2>/dev/null) || repository=unknown
+	{
+		printf '%s\n' "date=$(date '+%Y-%m-%d %H:%M:%S %Z')" "repository=$repository" \
+			"series=$(series_state)" "accelerator=$("$CI/accel.sh")" "$@"
+	} >"$file.new"
+	mv "$file.new" "$file"
+}
+
 # rev NAME: the commit that "base", "patched" or a prefix length stands for.
 rev() {
 	case $1 in

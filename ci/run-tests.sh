@@ -21,8 +21,11 @@ if [ ${#topologies[@]} = 0 ]; then
 	done
 fi
 
-out=$TOP/out/tests
-rm -rf "$out"
+# Results of other configurations and topologies stay, for 'make report'.
+out=$TOP/out/tests/$config
+for t in "${topologies[@]}"; do
+	rm -rf "${out:?}/$t"
+done
 mkdir -p "$out"
 declare -A image
 image[base]=$("$CI/build.sh" "$config" base)
@@ -67,6 +70,7 @@ for t in "${topologies[@]}"; do
 	for pid in ${pids[@]+"${pids[@]}"}; do
 		wait "$pid" || exit
 	done
+	about "$out/$t/about"
 done
 
 if [ -n "$write" ]; then
