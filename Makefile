@@ -4,7 +4,7 @@
 TOPO ?= 2n
 REV ?= patched
 CONFIG ?= base
-export LINUX JOBS TREE MOF_CACHE
+export LINUX JOBS TREE MOF_CACHE CMD
 unexport MAKEFLAGS MFLAGS
 
 .PHONY: help
@@ -40,17 +40,17 @@ demo:
 test:
 	@ci/test.sh
 tree: deps
-	@ci/tree.sh $(N)
+	@ci/tree.sh '$(N)'
 refresh: deps
 	@ci/refresh.sh
 sync: deps
 	@ci/sync.sh
 build: deps
-	@ci/build.sh $(CONFIG) $(REV)
+	@ci/build.sh '$(CONFIG)' '$(REV)'
 shell: deps
 	@ci/boot.sh $(TOPO) "$$(ci/build.sh $(CONFIG) $(REV))" --shell
 boot: deps
-	@ci/run.sh $(TOPO) $(REV) $(CMD)
+	@ci/run.sh '$(TOPO)' '$(REV)' "$$CMD"
 bench:
 	@ci/bench.sh
 report: deps

@@ -11,6 +11,7 @@
 MOF_STEPS=6
 out=$TOP/out
 reps=${BENCH_REPS:-3}
+[[ $reps =~ ^[1-9][0-9]*$ ]] || die "BENCH_REPS='$reps': say how often, 1 or more"
 topologies=(2n 4n 8n)
 declare -A command
 # What is said of those who do not use the flag comes first, while nobody has.

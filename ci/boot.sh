@@ -34,8 +34,10 @@ while [ $# -gt 0 ]; do
 	esac
 done
 [ -n "$shell" ] || [ $# -gt 0 ] || usage
-[ -f "$topo" ] || die "there is no $topo"
-[ -f "$image" ] || die "there is no kernel image $image"
+[ -f "$topo" ] || die "there is no topology '${topo#"$TOP"/configs/topologies/}': $(names "$TOP"/configs/topologies/*.topo), or a file's path"
+[ -f "$image" ] || die "there is no kernel image '$image'"
+[[ $timeout =~ ^[1-9][0-9]*$ ]] || die "a time limit of '$timeout': say a number of seconds"
+need cpio setpriv
 
 scratch
 out=${out:-$tmp/out}
@@ -47,6 +49,7 @@ root=$tmp/root
 mkdir -p "$root/mof"
 for f in ${files[@]+"${files[@]}"}; do
 	src=${f%%:*}
+	[ -f "$src" ] || die "there is no file '$src' for the guest"
 	dest=/mof/$(basename "$src")
 	[ "$src" = "$f" ] || dest=${f#*:}
 	install -D -m 755 "$src" "$root$dest"

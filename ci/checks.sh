@@ -53,6 +53,10 @@ wanted() {
 }
 
 names=("$@")
+for n in "$@"; do
+	[ -e "$CI/checks/patch/$n.sh" ] || [ -e "$CI/checks/series/$n.sh" ] ||
+		die "there is no check '$n': $(names "$CI"/checks/patch/*.sh "$CI"/checks/series/*.sh)"
+done
 ran=0
 for check in "$CI"/checks/patch/*.sh; do
 	name=$(basename "$check" .sh)
@@ -92,5 +96,5 @@ for check in "$CI"/checks/series/*.sh; do
 		printf '%-28s FAILED\n' "$name"
 	fi
 done
-[ $ran -gt 0 ] || die "no such check: ${names[*]}"
+[ $ran -gt 0 ] || die "no check ran"
 exit $((failed > 0))

@@ -6,6 +6,7 @@
 
 MOF_STEPS=6
 topology=${TOPO:-2n}
+check_topology "$topology"
 out=$TOP/out
 
 step "packages"

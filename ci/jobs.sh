@@ -15,16 +15,14 @@ esac
 kinds=("$@")
 [ ${#kinds[@]} -gt 0 ] || kinds=(checks build runtime demo bench)
 
-# Which configurations boot a guest of ours: those with its ports. check is for
-# objects only, and bench for 'make bench'.
-boots() {
-	local file name
-	for file in "$TOP"/configs/*.config; do
-		name=$(basename "$file" .config)
+# check is for objects only, and bench for 'make bench'.
+booted() {
+	local name
+	for name in $(names "$TOP"/configs/*.config); do
 		case $name in
 		check | bench) continue ;;
 		esac
-		if "$CI/fragment.sh" "$name" | grep -x CONFIG_VIRTIO_CONSOLE=y >/dev/null; then
+		if boots "$name"; then
 			echo "$name"
 		fi
 	done
@@ -43,9 +41,9 @@ jobs_of() {
 		printf 'make build CONFIG=base REV=%s\n' base $(seq "$n")
 		;;
 	runtime)
-		for c in $(boots); do
-			for t in "$TOP"/configs/topologies/*.topo; do
-				echo "make runtime TOPOS=$(basename "$t" .topo) CONFIG=$c"
+		for c in $(booted); do
+			for t in $(names "$TOP"/configs/topologies/*.topo); do
+				echo "make runtime TOPOS=$t CONFIG=$c"
 			done
 		done
 		;;

@@ -44,6 +44,62 @@ die() {
 	exit 2
 }
 
+# Settings: one place says no to nonsense, for all scripts.
+[[ $JOBS =~ ^[1-9][0-9]{0,3}$ ]] || die "JOBS='$JOBS' is no number of jobs: say 1 or more, or leave it away"
+for MOF_PATH in CACHE LINUX TREE; do
+	case ${!MOF_PATH:-/} in
+	/*) ;;
+	*) printf -v $MOF_PATH %s "$PWD/${!MOF_PATH}" ;;
+	esac
+done
+unset MOF_PATH
+[ -z "${MOF_CACHE:-}" ] || MOF_CACHE=$CACHE
+[[ $CACHE != *[[:space:]:\'\"]* ]] ||
+	die "the kernel cannot be built in '$CACHE': name a directory without blanks, colons and quotes with MOF_CACHE="
+
+# need TOOL...: for scripts that somebody may call without the Makefile.
+need() {
+	local t
+	for t in "$@"; do
+		command -v "$t" >/dev/null || die "$t is missing: run 'make deps'"
+	done
+}
+
+# room GIB: is there as much left for the cache?
+room() {
+	local free
+	{ mkdir -p "$CACHE" && [ -w "$CACHE" ]; } 2>/dev/null ||
+		die "cannot write to $CACHE: name a directory for downloads and builds with MOF_CACHE="
+	free=$(df --output=avail -k "$CACHE" | tail -n1)
+	[ "$free" -ge $(($1 << 20)) ] ||
+		die "$CACHE has $((free >> 10)) MiB left, $1 GiB are needed: make room, or name another directory with MOF_CACHE="
+}
+
+# names PATTERN...: what those files are called, in a line.
+names() {
+	local f all=()
+	for f in "$@"; do
+		f=${f##*/}
+		all+=("${f%.*}")
+	done
+	echo "${all[*]}"
+}
+
+check_topology() {
+	[ -f "$TOP/configs/topologies/$1.topo" ] ||
+		die "there is no topology '$1': $(names "$TOP"/configs/topologies/*.topo)"
+}
+
+check_config() {
+	[[ $1 != */* && -f $TOP/configs/$1.config ]] ||
+		die "there is no configuration '$1': $(names "$TOP"/configs/*.config)"
+}
+
+# boots CONFIG: has that kernel what ci/guest/init reports by? Others would be lost.
+boots() {
+	"$CI/fragment.sh" "$1" | grep -x CONFIG_VIRTIO_CONSOLE=y >/dev/null
+}
+
 # cleanup COMMAND: run it when the script ends, however it ends; last in, first out.
 CLEANUPS=()
 cleanup() {
@@ -76,6 +132,7 @@ trap 'unexpected $? "$LINENO" "$BASH_COMMAND"' ERR
 
 # scratch: sets tmp to a private directory that is gone when the script ends.
 scratch() {
+	room 0
 	mkdir -p "$CACHE/tmp"
 	tmp=$(mktemp -d "$CACHE/tmp/${ME%.*}.XXXXXX")
 	cleanup "rm -rf '$tmp'"
@@ -84,7 +141,7 @@ scratch() {
 # lock NAME: held until the script ends, so that two runs do not trample each other.
 # A child that outlives us must not keep it: start such children with 9>&-.
 lock() {
-	mkdir -p "$CACHE"
+	room 0
 	exec 9>"$CACHE/$1.lock"
 	if ! flock -n 9; then
 		say "waiting for another run ($1)"
@@ -148,7 +205,7 @@ rev() {
 	*)
 		local c
 		c=$("$CI/commits.sh" | awk -F'\t' -v n="$1" '$1 == n { print $2 }')
-		[ -n "$c" ] || die "no revision '$1': say base, patched, or 0..number of patches"
+		[ -n "$c" ] || die "there is no revision '$1': say base, patched, or 0 to $(series_patches | wc -l)"
 		echo "$c"
 		;;
 	esac

@@ -16,10 +16,13 @@ if [ "${1:-}" = --write ]; then
 fi
 topologies=("$@")
 if [ ${#topologies[@]} = 0 ]; then
-	for t in "$TOP"/configs/topologies/*.topo; do
-		topologies+=("$(basename "$t" .topo)")
-	done
+	read -ra topologies <<<"$(names "$TOP"/configs/topologies/*.topo)"
 fi
+for t in "${topologies[@]}"; do
+	check_topology "$t"
+done
+check_config "$config"
+boots "$config" || die "a kernel of configs/$config.config boots no guest: take base or debug"
 
 # Results of other configurations and topologies stay, for 'make report'.
 out=$TOP/out/tests/$config
