@@ -7,6 +7,12 @@
 # Prints a line a check; appends pass and fail lines to MOF_RESULTS.
 . "$(dirname "$0")/lib.sh"
 
+names=("$@")
+for n in "$@"; do
+	[ -e "$CI/checks/patch/$n.sh" ] || [ -e "$CI/checks/series/$n.sh" ] ||
+		die "there is no check '$n': $(names "$CI"/checks/patch/*.sh "$CI"/checks/series/*.sh)"
+done
+
 results=${MOF_RESULTS:-/dev/null}
 failed=0
 scratch
@@ -52,11 +58,6 @@ wanted() {
 	return 1
 }
 
-names=("$@")
-for n in "$@"; do
-	[ -e "$CI/checks/patch/$n.sh" ] || [ -e "$CI/checks/series/$n.sh" ] ||
-		die "there is no check '$n': $(names "$CI"/checks/patch/*.sh "$CI"/checks/series/*.sh)"
-done
 ran=0
 for check in "$CI"/checks/patch/*.sh; do
 	name=$(basename "$check" .sh)

@@ -3,7 +3,7 @@
 # topology. The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
-MOF_STEPS=9
+MOF_STEPS=10
 # What other commands left in out/ stays, for 'make report'.
 mkdir -p "$TOP/out"
 rm -f "$TOP/out"/results*
@@ -28,6 +28,8 @@ step "packages"
 "$CI/deps.sh"
 step "the console checker, on golden logs"
 part "golden logs" "$CI/test-golden.sh"
+step "bad input"
+part "bad input" "$CI/test-input.sh"
 step "the base"
 MOF_BASE=$("$CI/base.sh")
 export MOF_BASE
