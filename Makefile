@@ -48,7 +48,7 @@ sync: deps
 build: deps
 	@ci/build.sh '$(CONFIG)' '$(REV)'
 shell: deps
-	@ci/boot.sh $(TOPO) "$$(ci/build.sh $(CONFIG) $(REV))" --shell
+	@ci/shell.sh '$(TOPO)' '$(CONFIG)' '$(REV)'
 boot: deps
 	@ci/run.sh '$(TOPO)' '$(REV)' "$$CMD"
 bench:
