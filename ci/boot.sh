@@ -92,6 +92,21 @@ setpriv --pdeathsig TERM timeout -k 5 "$timeout" \
 	setpriv --pdeathsig KILL "${qemu[@]}" >"$out/qemu.log" 2>&1 </dev/null 9>&- &
 pid=$!
 cleanup "kill $pid 2>/dev/null"
+# Every minute, how far it is: by its KTAP, if it speaks that.
+started=$SECONDS said=$SECONDS
+while kill -0 $pid 2>/dev/null; do
+	sleep 0.2
+	[ $((SECONDS - said)) -ge 60 ] || continue
+	said=$SECONDS
+	passed=$((SECONDS - started))
+	planned=$(sed -n '/^1\.\./{s/^1\.\.//p;q}' "$out/output" 2>/dev/null) || planned=
+	if [[ $planned =~ ^[0-9]+$ ]]; then
+		n=$(grep -cE '^(not )?ok ' "$out/output" || true)
+		say "  $(basename "$topo" .topo): $n of $planned tests in $passed s$(yet "$n" "$planned" $passed)"
+	else
+		say "  $(basename "$topo" .topo): $passed s of at most $timeout, $(wc -l 2>/dev/null <"$out/output" || echo 0) lines"
+	fi
+done
 qstatus=0
 wait $pid || qstatus=$?
 

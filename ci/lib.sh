@@ -229,19 +229,42 @@ kmake() {
 	"${KMAKE[@]}" 9>&-
 }
 
-# in_background LOG COMMAND...: waits for it, saying now and then how far it is.
+# yet DONE ALL SECONDS: how long the rest takes at that pace; nothing before the start.
+yet() {
+	local left
+	[[ $1 -gt 0 && $2 -ge $1 ]] || return 0
+	left=$(($3 * ($2 - $1) / $1))
+	if [ $left -lt 90 ]; then
+		echo ", about $left s yet"
+	else
+		echo ", about $(((left + 30) / 60)) min yet"
+	fi
+}
+
+# in_background LOG COMMAND...: waits for it, saying now and then how far it is. How
+# far that is of the whole, the longest log so far tells: a build that finds objects
+# of another ends before.
 in_background() {
-	local log=$1 pid n=0
+	local log=$1 pid n=0 lines most status=0
 	shift
+	most=$(cat "$log.most" 2>/dev/null) || most=0
 	"$@" >"$log" 2>&1 </dev/null 9>&- &
 	pid=$!
 	cleanup "kill $pid 2>/dev/null && wait $pid 2>/dev/null"
 	while kill -0 $pid 2>/dev/null; do
 		sleep 0.5
 		n=$((n + 1))
-		[ $((n % 60)) != 0 ] || say "  still at it: $(wc -l <"$log") lines, now $(tail -n1 "$log" | tr -s ' ' | cut -c1-60)"
+		if [ $((n % 60)) = 0 ]; then
+			lines=$(wc -l <"$log")
+			say "  still at it: $lines lines$([ "$lines" -gt "$most" ] || echo " of at most $most$(yet "$lines" "$most" $((n / 2)))"), now $(tail -n1 "$log" | tr -s ' ' | cut -c1-60)"
+		fi
 	done
-	wait $pid
+	wait $pid || status=$?
+	lines=$(wc -l <"$log")
+	if [ $status = 0 ] && [ "$lines" -gt "$most" ]; then
+		echo "$lines" >"$log.most"
+	fi
+	return $status
 }
 
 # The work tree that 'make tree' leaves and 'make refresh' reads: one a checkout.

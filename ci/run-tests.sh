@@ -57,8 +57,10 @@ boot() {
 "$CI/accel.sh" >/dev/null
 "$CI/initramfs.sh" >/dev/null
 n=0
+started=$SECONDS
 for t in "${topologies[@]}"; do
 	pids=()
+	[ $n = 0 ] || say "  $n of $((2 * ${#topologies[@]})) guests have run$(yet $n $((2 * ${#topologies[@]})) $((SECONDS - started)))"
 	for k in base patched; do
 		n=$((n + 1))
 		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
