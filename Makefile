@@ -4,7 +4,7 @@
 TOPO ?= 2n
 REV ?= patched
 CONFIG ?= base
-export LINUX JOBS TREE MOF_CACHE
+export LINUX JOBS TREE MOF_CACHE CMD
 unexport MAKEFLAGS MFLAGS
 
 .PHONY: help
@@ -19,6 +19,8 @@ help:
 	@echo 'make shell      a guest to look around in: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make boot       a guest that runs CMD= and ends: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make bench      instructions that the series costs and saves; BENCH=short: sooner'
+	@echo 'make report     a page of what the last runs found, out/report.html'
+	@echo 'make jobs       all of it as jobs, a command a line, to spread over machines'
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS=, with CONFIG='
 	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
@@ -30,7 +32,7 @@ help:
 	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
 
-.PHONY: deps demo test tree refresh sync build shell boot bench checks runtime expected clean distclean
+.PHONY: deps demo test tree refresh sync build shell boot bench report jobs checks runtime expected clean distclean
 deps:
 	@ci/deps.sh
 demo:
@@ -38,19 +40,23 @@ demo:
 test:
 	@ci/test.sh
 tree: deps
-	@ci/tree.sh $(N)
+	@ci/tree.sh '$(N)'
 refresh: deps
 	@ci/refresh.sh
 sync: deps
 	@ci/sync.sh
 build: deps
-	@ci/build.sh $(CONFIG) $(REV)
+	@ci/build.sh '$(CONFIG)' '$(REV)'
 shell: deps
-	@ci/boot.sh $(TOPO) "$$(ci/build.sh $(CONFIG) $(REV))" --shell
+	@ci/shell.sh '$(TOPO)' '$(CONFIG)' '$(REV)'
 boot: deps
-	@ci/run.sh $(TOPO) $(REV) $(CMD)
+	@ci/run.sh '$(TOPO)' '$(REV)' "$$CMD"
 bench:
 	@ci/bench.sh
+report: deps
+	@ci/report.sh
+jobs:
+	@ci/jobs.sh
 checks: deps
 	@ci/checks.sh $(CHECK)
 runtime: deps

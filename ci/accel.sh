@@ -7,6 +7,7 @@ if [ -n "${MOF_ACCEL:-}" ]; then
 	echo "$MOF_ACCEL"
 	exit
 fi
+need qemu-system-x86_64
 verdict=$CACHE/accel-$({ cat /proc/sys/kernel/random/boot_id; qemu-system-x86_64 --version; } | sha)
 if [ -e "$verdict" ]; then
 	cat "$verdict"

@@ -53,6 +53,7 @@ from_debian() {
 	if commit=$(lgit rev-parse -q --verify "refs/tags/base/$id"); then
 		return
 	fi
+	room 8
 	mkdir -p "$CACHE/downloads"
 	deb=$(find "$CACHE/downloads" -name "$PACKAGE"'_*.deb' | sort -V | tail -n1)
 	if [ -z "$deb" ] || ! (cd "$CACHE/downloads" && sha256sum --status -c "$deb.sha256" 2>/dev/null); then
@@ -131,6 +132,7 @@ if [ -n "${MOF_BASE:-}" ]; then
 	exit
 fi
 
+need git tar xz
 lock base
 scratch
 if [ ! -e "$REPO/mof-ready" ]; then

@@ -11,6 +11,7 @@
 MOF_STEPS=6
 out=$TOP/out
 reps=${BENCH_REPS:-3}
+[[ $reps =~ ^[1-9][0-9]*$ ]] || die "BENCH_REPS='$reps': say how often, 1 or more"
 topologies=(2n 4n 8n)
 declare -A command
 # What is said of those who do not use the flag comes first, while nobody has.
@@ -81,6 +82,7 @@ done
 
 step "the table and the picture"
 cp "$tmp/data" "$out/bench.tsv"
+about "$out/bench.about" "length=${BENCH:-full}" "topologies=${topologies[*]}"
 "$CI/bench/table" "$out/bench.tsv" "$tmp/plot.dat" | tee "$out/bench.txt"
 gnuplot -e "data='$tmp/plot.dat'; out='$out/bench'" "$CI/bench/bench.gnuplot"
 [ -s "$out/bench.svg" ] && [ -s "$out/bench.png" ]

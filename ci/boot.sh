@@ -34,8 +34,10 @@ while [ $# -gt 0 ]; do
 	esac
 done
 [ -n "$shell" ] || [ $# -gt 0 ] || usage
-[ -f "$topo" ] || die "there is no $topo"
-[ -f "$image" ] || die "there is no kernel image $image"
+[ -f "$topo" ] || die "there is no topology '${topo#"$TOP"/configs/topologies/}': $(names "$TOP"/configs/topologies/*.topo), or a file's path"
+[ -f "$image" ] || die "there is no kernel image '$image'"
+[[ $timeout =~ ^[1-9][0-9]*$ ]] || die "a time limit of '$timeout': say a number of seconds"
+need cpio setpriv
 
 scratch
 out=${out:-$tmp/out}
@@ -47,6 +49,7 @@ root=$tmp/root
 mkdir -p "$root/mof"
 for f in ${files[@]+"${files[@]}"}; do
 	src=${f%%:*}
+	[ -f "$src" ] || die "there is no file '$src' for the guest"
 	dest=/mof/$(basename "$src")
 	[ "$src" = "$f" ] || dest=${f#*:}
 	install -D -m 755 "$src" "$root$dest"
@@ -89,6 +92,21 @@ setpriv --pdeathsig TERM timeout -k 5 "$timeout" \
 	setpriv --pdeathsig KILL "${qemu[@]}" >"$out/qemu.log" 2>&1 </dev/null 9>&- &
 pid=$!
 cleanup "kill $pid 2>/dev/null"
+# Every minute, how far it is: by its KTAP, if it speaks that.
+started=$SECONDS said=$SECONDS
+while kill -0 $pid 2>/dev/null; do
+	sleep 0.2
+	[ $((SECONDS - said)) -ge 60 ] || continue
+	said=$SECONDS
+	passed=$((SECONDS - started))
+	planned=$(sed -n '/^1\.\./{s/^1\.\.//p;q}' "$out/output" 2>/dev/null) || planned=
+	if [[ $planned =~ ^[0-9]+$ ]]; then
+		n=$(grep -cE '^(not )?ok ' "$out/output" || true)
+		say "  $(basename "$topo" .topo): $n of $planned tests in $passed s$(yet "$n" "$planned" $passed)"
+	else
+		say "  $(basename "$topo" .topo): $passed s of at most $timeout, $(wc -l 2>/dev/null <"$out/output" || echo 0) lines"
+	fi
+done
 qstatus=0
 wait $pid || qstatus=$?
 

@@ -6,6 +6,8 @@
 
 [ $# = 2 ] || die "usage: ci/build.sh CONFIG base|patched|N"
 config=$1
+check_config "$config"
+need gcc ld make ccache bc flex bison
 commit=$(rev "$2")
 tree=$(lgit rev-parse "$commit^{tree}")
 key=$({
@@ -21,6 +23,7 @@ if [ -e "$image/bzImage" ]; then
 fi
 
 lock build
+room 2
 src=$CACHE/src
 build=$CACHE/build/$config
 say "building the kernel: configs/$config.config, $2"

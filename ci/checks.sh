@@ -7,6 +7,12 @@
 # Prints a line a check; appends pass and fail lines to MOF_RESULTS.
 . "$(dirname "$0")/lib.sh"
 
+names=("$@")
+for n in "$@"; do
+	[ -e "$CI/checks/patch/$n.sh" ] || [ -e "$CI/checks/series/$n.sh" ] ||
+		die "there is no check '$n': $(names "$CI"/checks/patch/*.sh "$CI"/checks/series/*.sh)"
+done
+
 results=${MOF_RESULTS:-/dev/null}
 failed=0
 scratch
@@ -52,7 +58,6 @@ wanted() {
 	return 1
 }
 
-names=("$@")
 ran=0
 for check in "$CI"/checks/patch/*.sh; do
 	name=$(basename "$check" .sh)
@@ -92,5 +97,5 @@ for check in "$CI"/checks/series/*.sh; do
 		printf '%-28s FAILED\n' "$name"
 	fi
 done
-[ $ran -gt 0 ] || die "no such check: ${names[*]}"
+[ $ran -gt 0 ] || die "no check ran"
 exit $((failed > 0))

@@ -4,7 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 
 base=$("$CI/base.sh")
-mapfile -t patches < <(series_patches)
+names=$(series_patches)
+[ -n "$names" ] || die "series names no patch: add one, or ask for 'base' only"
+mapfile -t patches <<<"$names"
 for p in "${patches[@]}"; do
 	[ -f "$TOP/patches/$p" ] || die "series names $p, but patches/ has no such file"
 done
@@ -16,7 +18,8 @@ key=$({
 	done
 } | sha)
 out=$CACHE/series/$key
-if [ -e "$out" ]; then
+# The list is worth nothing without its commits.
+if [ -e "$out" ] && lgit cat-file -e "$(tail -n1 "$out" | cut -f2)" 2>/dev/null; then
 	cat "$out"
 	exit
 fi

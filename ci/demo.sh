@@ -6,6 +6,7 @@
 
 MOF_STEPS=6
 topology=${TOPO:-2n}
+check_topology "$topology"
 out=$TOP/out
 
 step "packages"
@@ -31,7 +32,7 @@ for k in base patched; do
 		[ ! -e "$tmp/$k/output" ] || cat "$tmp/$k/output" >&2
 		die "the demo failed in the $k guest"
 	}
-	grep -P '^[^\t]+\t(before|after|call)\t' "$tmp/$k/output" | sed "s/^/$k\t/" >>"$tmp/data"
+	grep -P '^[^\t]+\t(eager|lazy)\t' "$tmp/$k/output" | sed "s/^/$k\t/" >>"$tmp/data"
 done
 
 step "the picture"
@@ -39,5 +40,6 @@ step "the picture"
 gnuplot -e "data='$tmp/plot.dat'; out='$out/placement'" "$CI/demo/placement.gnuplot"
 [ -s "$out/placement.svg" ] && [ -s "$out/placement.png" ]
 cp "$tmp/data" "$out/placement.tsv"
+about "$out/placement.about" "topology=$topology"
 echo
 echo "As a picture: $out/placement.png and placement.svg beside it."

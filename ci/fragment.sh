@@ -4,8 +4,9 @@
 # that it is laid over: base, or what its line "# over: NAME" says (or "none").
 . "$(dirname "$0")/lib.sh"
 
-file=$TOP/configs/${1:?}.config
-[ -f "$file" ] || die "there is no configs/$1.config"
+[ $# = 1 ] || die "usage: ci/fragment.sh CONFIG"
+check_config "$1"
+file=$TOP/configs/$1.config
 under=$(sed -n 's/^# over: *//p' "$file")
 [ "$1" != base ] || under=none
 [ "${under:-base}" = none ] || "$0" "${under:-base}"

@@ -8,7 +8,9 @@ libraries() {
 	ldd "$(command -v numactl)" | awk '/=> \// { print $3 } /^[[:space:]]*\/.*ld-/ { print $1 }'
 }
 
+need numactl ldd file cpio
 busybox=/bin/busybox
+[ -e "$busybox" ] || die "$busybox is missing: run 'make deps'"
 file -L "$busybox" | grep -q 'statically linked' || die "$busybox is not static: install busybox-static"
 mapfile -t files < <(libraries)
 [ ${#files[@]} -ge 2 ] || die "numactl's libraries were not found: install numactl"

@@ -44,6 +44,62 @@ die() {
 	exit 2
 }
 
+# Settings: one place says no to nonsense, for all scripts.
+[[ $JOBS =~ ^[1-9][0-9]{0,3}$ ]] || die "JOBS='$JOBS' is no number of jobs: say 1 or more, or leave it away"
+for MOF_PATH in CACHE LINUX TREE; do
+	case ${!MOF_PATH:-/} in
+	/*) ;;
+	*) printf -v $MOF_PATH %s "$PWD/${!MOF_PATH}" ;;
+	esac
+done
+unset MOF_PATH
+[ -z "${MOF_CACHE:-}" ] || MOF_CACHE=$CACHE
+[[ $CACHE != *[[:space:]:\'\"]* ]] ||
+	die "the kernel cannot be built in '$CACHE': name a directory without blanks, colons and quotes with MOF_CACHE="
+
+# need TOOL...: for scripts that somebody may call without the Makefile.
+need() {
+	local t
+	for t in "$@"; do
+		command -v "$t" >/dev/null || die "$t is missing: run 'make deps'"
+	done
+}
+
+# room GIB: is there as much left for the cache?
+room() {
+	local free
+	{ mkdir -p "$CACHE" && [ -w "$CACHE" ]; } 2>/dev/null ||
+		die "cannot write to $CACHE: name a directory for downloads and builds with MOF_CACHE="
+	free=$(df --output=avail -k "$CACHE" | tail -n1)
+	[ "$free" -ge $(($1 << 20)) ] ||
+		die "$CACHE has $((free >> 10)) MiB left, $1 GiB are needed: make room, or name another directory with MOF_CACHE="
+}
+
+# names PATTERN...: what those files are called, in a line.
+names() {
+	local f all=()
+	for f in "$@"; do
+		f=${f##*/}
+		all+=("${f%.*}")
+	done
+	echo "${all[*]}"
+}
+
+check_topology() {
+	[ -f "$TOP/configs/topologies/$1.topo" ] ||
+		die "there is no topology '$1': $(names "$TOP"/configs/topologies/*.topo)"
+}
+
+check_config() {
+	[[ $1 != */* && -f $TOP/configs/$1.config ]] ||
+		die "there is no configuration '$1': $(names "$TOP"/configs/*.config)"
+}
+
+# boots CONFIG: has that kernel what ci/guest/init reports by? Others would be lost.
+boots() {
+	"$CI/fragment.sh" "$1" | grep -x CONFIG_VIRTIO_CONSOLE=y >/dev/null
+}
+
 # cleanup COMMAND: run it when the script ends, however it ends; last in, first out.
 CLEANUPS=()
 cleanup() {
@@ -76,6 +132,7 @@ trap 'unexpected $? "$LINENO" "$BASH_COMMAND"' ERR
 
 # scratch: sets tmp to a private directory that is gone when the script ends.
 scratch() {
+	room 0
 	mkdir -p "$CACHE/tmp"
 	tmp=$(mktemp -d "$CACHE/tmp/${ME%.*}.XXXXXX")
 	cleanup "rm -rf '$tmp'"
@@ -84,7 +141,7 @@ scratch() {
 # lock NAME: held until the script ends, so that two runs do not trample each other.
 # A child that outlives us must not keep it: start such children with 9>&-.
 lock() {
-	mkdir -p "$CACHE"
+	room 0
 	exec 9>"$CACHE/$1.lock"
 	if ! flock -n 9; then
 		say "waiting for another run ($1)"
@@ -120,6 +177,26 @@ series_patches() {
 	sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$/d' "$TOP/series"
 }
 
+# What the patches of the series hold, as one word: results are of one such state.
+series_state() {
+	local p
+	series_patches | while read -r p; do
+		cat "$TOP/patches/$p"
+	done | sha
+}
+
+# about FILE KEY=VALUE...: says beside results what they are of, for 'make report'.
+about() {
+	local file=$1 repository
+	shift
+	repository=$(git -C "$TOP" describe --always --dirty 2>/dev/null) || repository=unknown
+	{
+		printf '%s\n' "date=$(date '+%Y-%m-%d %H:%M:%S %Z')" "repository=$repository" \
+			"series=$(series_state)" "accelerator=$("$CI/accel.sh")" "$@"
+	} >"$file.new"
+	mv "$file.new" "$file"
+}
+
 # rev NAME: the commit that "base", "patched" or a prefix length stands for.
 rev() {
 	case $1 in
@@ -128,7 +205,7 @@ rev() {
 	*)
 		local c
 		c=$("$CI/commits.sh" | awk -F'\t' -v n="$1" '$1 == n { print $2 }')
-		[ -n "$c" ] || die "no revision '$1': say base, patched, or 0..number of patches"
+		[ -n "$c" ] || die "there is no revision '$1': say base, patched, or 0 to $(series_patches | wc -l)"
 		echo "$c"
 		;;
 	esac
@@ -152,19 +229,42 @@ kmake() {
 	"${KMAKE[@]}" 9>&-
 }
 
-# in_background LOG COMMAND...: waits for it, saying now and then how far it is.
+# yet DONE ALL SECONDS: how long the rest takes at that pace; nothing before the start.
+yet() {
+	local left
+	[[ $1 -gt 0 && $2 -ge $1 ]] || return 0
+	left=$(($3 * ($2 - $1) / $1))
+	if [ $left -lt 90 ]; then
+		echo ", about $left s yet"
+	else
+		echo ", about $(((left + 30) / 60)) min yet"
+	fi
+}
+
+# in_background LOG COMMAND...: waits for it, saying now and then how far it is. How
+# far that is of the whole, the longest log so far tells: a build that finds objects
+# of another ends before.
 in_background() {
-	local log=$1 pid n=0
+	local log=$1 pid n=0 lines most status=0
 	shift
+	most=$(cat "$log.most" 2>/dev/null) || most=0
 	"$@" >"$log" 2>&1 </dev/null 9>&- &
 	pid=$!
 	cleanup "kill $pid 2>/dev/null && wait $pid 2>/dev/null"
 	while kill -0 $pid 2>/dev/null; do
 		sleep 0.5
 		n=$((n + 1))
-		[ $((n % 60)) != 0 ] || say "  still at it: $(wc -l <"$log") lines, now $(tail -n1 "$log" | tr -s ' ' | cut -c1-60)"
+		if [ $((n % 60)) = 0 ]; then
+			lines=$(wc -l <"$log")
+			say "  still at it: $lines lines$([ "$lines" -gt "$most" ] || echo " of at most $most$(yet "$lines" "$most" $((n / 2)))"), now $(tail -n1 "$log" | tr -s ' ' | cut -c1-60)"
+		fi
 	done
-	wait $pid
+	wait $pid || status=$?
+	lines=$(wc -l <"$log")
+	if [ $status = 0 ] && [ "$lines" -gt "$most" ]; then
+		echo "$lines" >"$log.most"
+	fi
+	return $status
 }
 
 # The work tree that 'make tree' leaves and 'make refresh' reads: one a checkout.

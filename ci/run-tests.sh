@@ -16,13 +16,19 @@ if [ "${1:-}" = --write ]; then
 fi
 topologies=("$@")
 if [ ${#topologies[@]} = 0 ]; then
-	for t in "$TOP"/configs/topologies/*.topo; do
-		topologies+=("$(basename "$t" .topo)")
-	done
+	read -ra topologies <<<"$(names "$TOP"/configs/topologies/*.topo)"
 fi
+for t in "${topologies[@]}"; do
+	check_topology "$t"
+done
+check_config "$config"
+boots "$config" || die "a kernel of configs/$config.config boots no guest: take base or debug"
 
-out=$TOP/out/tests
-rm -rf "$out"
+# Results of other configurations and topologies stay, for 'make report'.
+out=$TOP/out/tests/$config
+for t in "${topologies[@]}"; do
+	rm -rf "${out:?}/$t"
+done
 mkdir -p "$out"
 declare -A image
 image[base]=$("$CI/build.sh" "$config" base)
@@ -51,8 +57,10 @@ boot() {
 "$CI/accel.sh" >/dev/null
 "$CI/initramfs.sh" >/dev/null
 n=0
+started=$SECONDS
 for t in "${topologies[@]}"; do
 	pids=()
+	[ $n = 0 ] || say "  $n of $((2 * ${#topologies[@]})) guests have run$(yet $n $((2 * ${#topologies[@]})) $((SECONDS - started)))"
 	for k in base patched; do
 		n=$((n + 1))
 		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
@@ -67,6 +75,7 @@ for t in "${topologies[@]}"; do
 	for pid in ${pids[@]+"${pids[@]}"}; do
 		wait "$pid" || exit
 	done
+	about "$out/$t/about"
 done
 
 if [ -n "$write" ]; then

@@ -7,6 +7,7 @@
 [ $# -ge 2 ] || die "usage: ci/run.sh TOPOLOGY base|patched|N COMMAND..."
 topology=$1 revision=$2
 shift 2
+check_topology "$topology"
 files=()
 if selftest=$("$CI/selftests.sh" 2>/dev/null); then
 	files=(--file "$selftest")
@@ -17,5 +18,5 @@ image=$("$CI/build.sh" base "$revision")
 scratch
 status=0
 "$CI/boot.sh" "$topology" "$image" --out "$tmp/out" ${files[@]+"${files[@]}"} -- "${*:-numactl -H}" || status=$?
-cat "$tmp/out/output"
+[ ! -e "$tmp/out/output" ] || cat "$tmp/out/output"
 exit $status

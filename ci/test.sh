@@ -3,9 +3,10 @@
 # topology. The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
-MOF_STEPS=9
-rm -rf "$TOP/out"
+MOF_STEPS=10
+# What other commands left in out/ stays, for 'make report'.
 mkdir -p "$TOP/out"
+rm -f "$TOP/out"/results*
 export MOF_RESULTS=$TOP/out/results
 : >"$MOF_RESULTS"
 
@@ -27,6 +28,8 @@ step "packages"
 "$CI/deps.sh"
 step "the console checker, on golden logs"
 part "golden logs" "$CI/test-golden.sh"
+step "bad input"
+part "bad input" "$CI/test-input.sh"
 step "the base"
 MOF_BASE=$("$CI/base.sh")
 export MOF_BASE
@@ -43,6 +46,7 @@ step "static checks"
 part "checks" "$CI/checks.sh"
 
 step "summary"
+about "$TOP/out/results.about"
 passed=$(grep -c '^pass ' "$MOF_RESULTS" || true)
 failed=$(grep -c '^fail ' "$MOF_RESULTS" || true)
 skipped=$(grep -c '^skip ' "$MOF_RESULTS" || true)
