@@ -3732,11 +3732,16 @@ TEST_F(uffd_minor, guard_minor_fault_is_reported)
 }
 
 /*
- * Mapped pages. The call marks them, and they move when they are touched. Base
- * pages may take along what else is marked in an aligned window:
+ * Mapped pages. The call marks them, and they move when they are touched: large
+ * folios whole, base pages alone. But if the page before or after an anonymous
+ * base page is accessible, somebody goes through memory in order, and the page
+ * takes along what else is marked in an aligned window:
  *
  *	| window | window | window | window |
- *	             ^ touched: it is on dst, the other windows are on src
+ *	             ^ touched: moves alone
+ *	              ^ touched next: the rest of this window moves, no other
+ *
+ * There is no promise in that, pages can be busy.
  */
 #define WINDOW	16UL
 
@@ -3877,19 +3882,16 @@ TEST_F(mapped, moves_when_touched_and_not_before)
 	unsigned long long numa, split, moved;
 	struct area *a = &self->area;
 	unsigned long step = area_step(a), page = step + step / 2 + 1;
+	unsigned long unit = 1UL << a->order, first = page - page % unit;
 
 	numa = numa_balancing_counters();
 	split = vm_counter("thp_split_p*");
 	mark(_metadata, a, env->dst);
 	poke_page(a, page, variant->write);
 	area_look(_metadata, a, a->p);
-	EXPECT_RANGE_ON(page, 1, env->dst);
-	if (a->order)
-		EXPECT_RANGE_ON(step, step, env->dst);
-	if (variant->backing != SYSV) {		/* aligned to nothing */
-		EXPECT_RANGE_ON(0, step, env->src);
-		EXPECT_RANGE_ON(2 * step, a->nr - 2 * step, env->src);
-	}
+	EXPECT_RANGE_ON(0, first, env->src);
+	EXPECT_RANGE_ON(first, unit, env->dst);
+	EXPECT_RANGE_ON(first + unit, a->nr - first - unit, env->src);
 
 	area_touch(a, variant->write);
 	EXPECT_ALL_ON(a, env->dst);
@@ -5168,24 +5170,66 @@ FIXTURE_TEARDOWN_PARENT(mapped_range)
 
 /*
  *	| window | window | window | window |
- *	                      ^ one fault, one window
+ *	                   12..............		upwards, or downwards from
+ *	                   ...21...........		somewhere
  */
-TEST_F(mapped_range, window_moves_with_one_fault)
+TEST_F(mapped_range, page_next_to_an_accessible_one_takes_the_window_along)
 {
 	struct area *a = &self->area;
-	long faults = 0;
+	const unsigned long start = 2 * WINDOW;
+	unsigned long page, along, i;
+	long faults;
+
+	for (int down = 0; down < 2; down++) {
+		if (!map_on(_metadata, a, ANON, 4 * WINDOW, 0, env->src))
+			return;
+		mark(_metadata, a, env->dst);
+		page = start + 5 * down;
+		EXPECT_EQ(1, poke_faults(a, page, true));
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, page, env->src);
+		EXPECT_RANGE_ON(page, 1, env->dst);
+		EXPECT_RANGE_ON(page + 1, a->nr - page - 1, env->src);
+
+		page += down ? -1 : 1;
+		EXPECT_EQ(1, poke_faults(a, page, true));
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, start, env->src);
+		EXPECT_RANGE_ON(page, 1, env->dst);
+		EXPECT_RANGE_ON(start + WINDOW, WINDOW, env->src);
+		/* How many is up to the kernel, but those need no fault. */
+		along = nr_on(a, start, WINDOW, env->dst);
+		EXPECT_LE(WINDOW / 2, along);
+		for (faults = i = 0; i < WINDOW; i++)
+			faults += poke_faults(a, start + i, true);
+		EXPECT_GE(WINDOW - along, faults);
+
+		/* Touched in order */
+		EXPECT_GE(a->nr / 4, touch_faults(a, true));
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+	}
+}
+
+/* Whoever needs every tenth page does not pay for the nine others. */
+TEST_F(mapped_range, pages_here_and_there_move_alone)
+{
+	struct area *a = &self->area;
+	int want[4 * WINDOW];
+	unsigned long i;
 
 	if (!map_on(_metadata, a, ANON, 4 * WINDOW, 0, env->src))
 		return;
 	mark(_metadata, a, env->dst);
-	for (unsigned long i = 0; i < WINDOW; i++)
-		faults += poke_faults(a, 2 * WINDOW + (i + 5) % WINDOW, true);
-	EXPECT_EQ(1, faults);
+	for (i = 0; i < a->nr; i++) {
+		want[i] = i % 10 ? env->src : env->dst;
+		if (i % 10 == 0)
+			EXPECT_EQ(1, poke_faults(a, i, true));
+	}
 	area_look(_metadata, a, a->p);
-	EXPECT_RANGE_ON(0, 2 * WINDOW, env->src);
-	EXPECT_RANGE_ON(2 * WINDOW, WINDOW, env->dst);
-	EXPECT_RANGE_ON(3 * WINDOW, WINDOW, env->src);
-	EXPECT_EQ(3, touch_faults(a, true));
+	expect_nodes(_metadata, a, want);
+	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
