@@ -7,7 +7,7 @@
 name=migrate_on_fault
 commit=$(rev patched)
 key=$({
-	lgit rev-parse "$commit:tools" "$commit:include" "$commit:arch/x86/include" "$commit:mm/gup_test.h"
+	lgit rev-parse "$commit:tools" "$commit:include" "$commit:arch/x86/include" "$commit:mm/gup_test.h" "$commit:lib/test_hmm_uapi.h"
 	(cd "$TOP/selftests" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
 	gcc --version
 } | sha)

@@ -29,6 +29,7 @@
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
+#include <asm-generic/mman.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -36,12 +37,15 @@
 #include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/userfaultfd.h>
+#include <lib/test_hmm_uapi.h>
 #include <mm/gup_test.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
@@ -1374,9 +1378,11 @@ FIXTURE_TEARDOWN_PARENT(lazy_mbind)
 } while (0)
 
 #define EXPECT_MBIND(err, addr, len, mode, mask, flags) do {		\
-	int __ret = sys_mbind(addr, len, mode, mask, flags);		\
+	unsigned int __mode = mode, __flags = flags;			\
+	int __ret = sys_mbind(addr, len, __mode, mask, __flags);	\
 									\
-	EXPECT_EQ(err, __ret ? errno : 0);				\
+	EXPECT_EQ(err, __ret ? errno : 0)				\
+		TH_LOG("mode %#x, flags %#x", __mode, __flags);		\
 } while (0)
 
 TEST_F(lazy_mbind, zero_length_call_detects_support)
@@ -1433,6 +1439,30 @@ TEST_F(lazy_mbind, lazy_with_default_policy_is_einval)
 		     MPOL_MF_MOVE | MPOL_MF_LAZY);
 	EXPECT_MBIND(EINVAL, self->area.p, psize(), MPOL_DEFAULT, NULL,
 		     MPOL_MF_MOVE_ALL | MPOL_MF_LAZY);
+}
+
+TEST_F(lazy_mbind, every_combination_of_flags)
+{
+	const int modes[] = { MPOL_DEFAULT, MPOL_BIND, MPOL_LOCAL };
+	struct node_mask mask = mask_of(env->dst);
+	unsigned int move = MPOL_MF_MOVE | MPOL_MF_MOVE_ALL;
+
+	for (int i = 0; i < ARRAY_SIZE(modes); i++) {
+		for (unsigned int flags = 0; flags < 16; flags++) {
+			int want = 0;
+
+			if ((flags & MPOL_MF_LAZY) &&
+			    (!(flags & move) || (flags & MPOL_MF_STRICT) ||
+			     modes[i] == MPOL_DEFAULT))
+				want = EINVAL;
+			EXPECT_MBIND(want, self->area.p, psize(), modes[i],
+				     modes[i] == MPOL_BIND ? &mask : NULL, flags);
+		}
+	}
+	/* and those that there are not */
+	for (unsigned int bit = 4; bit < 32; bit++)
+		EXPECT_MBIND(EINVAL, self->area.p, psize(), MPOL_BIND, &mask,
+			     MPOL_MF_MOVE | MPOL_MF_LAZY | 1U << bit);
 }
 
 TEST_F(lazy_mbind, lazy_move_all_needs_cap_sys_nice)
@@ -1504,9 +1534,6 @@ TEST_F(lazy_mbind, bad_arguments_are_einval)
 	/* start not aligned, range that wraps */
 	EXPECT_MBIND(EINVAL, p + 1, psize(), MPOL_BIND, &mask, lazy);
 	EXPECT_MBIND(EINVAL, p, -(size_t)psize(), MPOL_BIND, &mask, lazy);
-	/* unknown flags */
-	EXPECT_MBIND(EINVAL, p, psize(), MPOL_BIND, &mask, lazy | (1 << 4));
-	EXPECT_MBIND(EINVAL, p, psize(), MPOL_BIND, &mask, lazy | (1 << 30));
 	/* modes and their masks */
 	EXPECT_MBIND(EINVAL, p, psize(), MPOL_BIND, &none, lazy);
 	EXPECT_MBIND(EINVAL, p, psize(), MPOL_INTERLEAVE, &none, lazy);
@@ -2647,6 +2674,14 @@ FIXTURE_VARIANT_ADD(policy, bind_mapped_memfd)
 	{ .mode = BIND_ONE, .mapped = true, .shmem = true };
 FIXTURE_VARIANT_ADD(policy, bind_several_mapped_anon)
 	{ .mode = BIND_SEVERAL, .mapped = true };
+FIXTURE_VARIANT_ADD(policy, bind_static_mapped_anon)
+	{ .mode = BIND_STATIC, .mapped = true };
+FIXTURE_VARIANT_ADD(policy, bind_static_mapped_memfd)
+	{ .mode = BIND_STATIC, .mapped = true, .shmem = true };
+FIXTURE_VARIANT_ADD(policy, bind_relative_mapped_anon)
+	{ .mode = BIND_RELATIVE, .mapped = true };
+FIXTURE_VARIANT_ADD(policy, bind_relative_mapped_memfd)
+	{ .mode = BIND_RELATIVE, .mapped = true, .shmem = true };
 FIXTURE_VARIANT_ADD(policy, bind_home_node_mapped_anon)
 	{ .mode = BIND_HOME_NODE, .mapped = true };
 FIXTURE_VARIANT_ADD(policy, preferred_mapped_anon)
@@ -3697,11 +3732,16 @@ TEST_F(uffd_minor, guard_minor_fault_is_reported)
 }
 
 /*
- * Mapped pages. The call marks them, and they move when they are touched. Base
- * pages may take along what else is marked in an aligned window:
+ * Mapped pages. The call marks them, and they move when they are touched: large
+ * folios whole, base pages alone. But if the page before or after an anonymous
+ * base page is accessible, somebody goes through memory in order, and the page
+ * takes along what else is marked in an aligned window:
  *
  *	| window | window | window | window |
- *	             ^ touched: it is on dst, the other windows are on src
+ *	             ^ touched: moves alone
+ *	              ^ touched next: the rest of this window moves, no other
+ *
+ * There is no promise in that, pages can be busy.
  */
 #define WINDOW	16UL
 
@@ -3842,19 +3882,16 @@ TEST_F(mapped, moves_when_touched_and_not_before)
 	unsigned long long numa, split, moved;
 	struct area *a = &self->area;
 	unsigned long step = area_step(a), page = step + step / 2 + 1;
+	unsigned long unit = 1UL << a->order, first = page - page % unit;
 
 	numa = numa_balancing_counters();
 	split = vm_counter("thp_split_p*");
 	mark(_metadata, a, env->dst);
 	poke_page(a, page, variant->write);
 	area_look(_metadata, a, a->p);
-	EXPECT_RANGE_ON(page, 1, env->dst);
-	if (a->order)
-		EXPECT_RANGE_ON(step, step, env->dst);
-	if (variant->backing != SYSV) {		/* aligned to nothing */
-		EXPECT_RANGE_ON(0, step, env->src);
-		EXPECT_RANGE_ON(2 * step, a->nr - 2 * step, env->src);
-	}
+	EXPECT_RANGE_ON(0, first, env->src);
+	EXPECT_RANGE_ON(first, unit, env->dst);
+	EXPECT_RANGE_ON(first + unit, a->nr - first - unit, env->src);
 
 	area_touch(a, variant->write);
 	EXPECT_ALL_ON(a, env->dst);
@@ -3973,6 +4010,73 @@ TEST_F(mapped, guard_content_survives_repeated_calls)
 		EXPECT_EQ(0, t[i].bad);
 	}
 	EXPECT_CONTENT(a);
+}
+
+/* io_uring, one request at a time. Not through liburing, which is optional. */
+struct ring {
+	int fd;
+	struct io_uring_params params;
+	void *rings;
+	struct io_uring_sqe *sqes;
+};
+
+static int ring_open(struct ring *r, unsigned int entries)
+{
+	struct io_uring_params *p = &r->params;
+
+	memset(r, 0, sizeof(*r));
+	p->flags = IORING_SETUP_NO_SQARRAY;
+	r->fd = syscall(__NR_io_uring_setup, entries, p);
+	if (r->fd < 0)
+		return -1;
+	r->rings = mmap(NULL, p->cq_off.cqes + p->cq_entries *
+			sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE,
+			MAP_SHARED, r->fd, IORING_OFF_SQ_RING);
+	r->sqes = mmap(NULL, p->sq_entries * sizeof(*r->sqes),
+		       PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
+		       IORING_OFF_SQES);
+	return r->rings == MAP_FAILED || r->sqes == MAP_FAILED ? -1 : r->fd;
+}
+
+static int ring_submit(struct ring *r, const struct io_uring_sqe *sqe)
+{
+	unsigned int *tail = r->rings + r->params.sq_off.tail;
+
+	r->sqes[*tail & (r->params.sq_entries - 1)] = *sqe;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	return syscall(__NR_io_uring_enter, r->fd, 1, 0, 0, NULL, 0) - 1;
+}
+
+/* The result of the next request that is complete */
+static int ring_wait(struct ring *r)
+{
+	unsigned int *head = r->rings + r->params.cq_off.head;
+	unsigned int *tail = r->rings + r->params.cq_off.tail;
+	struct io_uring_cqe *cqes = r->rings + r->params.cq_off.cqes;
+	int res;
+
+	while (__atomic_load_n(tail, __ATOMIC_ACQUIRE) == *head)
+		if (syscall(__NR_io_uring_enter, r->fd, 0, 1,
+			    IORING_ENTER_GETEVENTS, NULL, 0) < 0 &&
+		    errno != EINTR)
+			return -errno;
+	res = cqes[*head & (r->params.cq_entries - 1)].res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return res;
+}
+
+static int ring_rw(struct ring *r, int op, int flags, int fd, void *buf,
+		   size_t len)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = op,
+		.flags = flags,
+		.fd = fd,
+		.addr = (uintptr_t)buf,
+		.len = len,
+	};
+
+	return ring_submit(r, &sqe) ? -errno : ring_wait(r);
 }
 
 /*
@@ -4329,12 +4433,47 @@ TEST_F(marked, read_2_and_write_2_move)
 	free(buf);
 }
 
-/* From swap space, of which the first page says what it is. */
-TEST_F(marked, o_direct_read_arrives)
+/* The same by io_uring, at once and by a worker thread of ours */
+TEST_F(marked, io_uring_read_and_write_move)
 {
 	struct area *a = &self->area;
+	size_t len = area_size(a);
+	struct ring ring;
+	int fd;
+
+	if (ring_open(&ring, 1) < 0)
+		SKIP(return, "needs io_uring");
+	fd = memfd_create("migrate_on_fault", MFD_CLOEXEC);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 2; i++) {
+		int flags = i ? IOSQE_ASYNC : 0;
+
+		ASSERT_EQ(len, ring_rw(&ring, IORING_OP_WRITE, flags, fd, a->p,
+				       len));
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+
+		memset(a->p, 0, len);
+		drain_lru_batches();
+		mark(_metadata, a, env->src);
+		ASSERT_EQ(len, ring_rw(&ring, IORING_OP_READ, flags, fd, a->p,
+				       len));
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_CONTENT(a);
+		drain_lru_batches();
+		mark(_metadata, a, env->dst);
+	}
+	close(ring.fd);
+	close(fd);
+}
+
+/*
+ * A swap device, of which the first page says at its end what it is; and what is
+ * in that page. Returns -1 after a SKIP.
+ */
+static int open_swap_direct(struct __test_metadata *_metadata, char **page)
+{
 	char dev[128] = "", line[256];
-	char *want;
 	FILE *f;
 	int fd;
 
@@ -4346,10 +4485,22 @@ TEST_F(marked, o_direct_read_arrives)
 	dev[0] = '/';
 	fd = open(dev, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
-		SKIP(return, "needs a swap device for O_DIRECT");
-	want = mmap_aligned(psize(), psize(), MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	ASSERT_EQ(psize(), pread(fd, want, psize(), 0));
-	EXPECT_EQ(0, memcmp(want + psize() - 10, "SWAPSPACE2", 10));
+		SKIP(return -1, "needs a swap device for O_DIRECT");
+	*page = mmap_aligned(psize(), psize(), MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	ASSERT_EQ(psize(), pread(fd, *page, psize(), 0));
+	EXPECT_EQ(0, memcmp(*page + psize() - 10, "SWAPSPACE2", 10));
+	return fd;
+}
+
+TEST_F(marked, o_direct_read_arrives)
+{
+	struct area *a = &self->area;
+	char *want;
+	int fd;
+
+	fd = open_swap_direct(_metadata, &want);
+	if (fd < 0)
+		return;
 	for (unsigned long i = 0; i < a->nr; i += 2) {
 		ASSERT_EQ(psize(), pread(fd, a->p + i * psize(), psize(), 0));
 		EXPECT_EQ(0, memcmp(want, a->p + i * psize(), psize()));
@@ -4359,39 +4510,296 @@ TEST_F(marked, o_direct_read_arrives)
 	close(fd);
 }
 
-/* Whoever looks in from outside gets the content, but is not who touches. */
-TEST_F(marked, read_by_another_process_leaves_pages)
+/*
+ * A device writes to the beginnings of pages, while their ends are touched: before
+ * the requests are complete, or at least before we have heard of it. Pages that
+ * are marked then (in the second round) stay or move, as it happens.
+ */
+#define IN_FLIGHT	32UL
+#define SECTOR		512UL
+
+TEST_F(marked, o_direct_read_in_flight)
 {
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_READ, .len = SECTOR };
 	struct area *a = &self->area;
-	size_t len = area_size(a);
+	unsigned long step = a->nr / IN_FLIGHT, i, w;
+	struct ring ring;
+	char *want;
+
+	sqe.fd = open_swap_direct(_metadata, &want);
+	if (sqe.fd < 0)
+		return;
+	sqe.off = psize() - SECTOR;
+	if (ring_open(&ring, IN_FLIGHT) < 0)
+		SKIP(return, "needs io_uring");
+	for (int round = 0; round < 2; round++) {
+		for (i = 0; i < IN_FLIGHT; i++) {
+			sqe.addr = (uintptr_t)a->p + i * step * psize();
+			ASSERT_EQ(0, ring_submit(&ring, &sqe));
+		}
+		if (round)
+			ASSERT_EQ(0, bind_lazy(a, env->src));
+		area_touch(a, true);
+		for (i = 0; i < IN_FLIGHT; i++)
+			ASSERT_EQ(SECTOR, ring_wait(&ring));
+		for (i = 0; i < IN_FLIGHT; i++) {
+			uint64_t *p = (void *)a->p + i * step * psize();
+
+			EXPECT_EQ(0, memcmp(want + psize() - SECTOR, p, SECTOR));
+			for (w = 0; w < SECTOR / sizeof(*p); w++)
+				p[w] = pattern(a, i * step, w);
+		}
+		EXPECT_EQ(0, touch_faults(a, true));
+		EXPECT_CONTENT(a);
+		if (!round)
+			EXPECT_ALL_ON(a, env->dst);
+	}
+	drain_lru_batches();
+	ASSERT_EQ(0, bind_lazy(a, env->src));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_CONTENT(a);
+	close(ring.fd);
+	close(sqe.fd);
+}
+
+/* The ways into the memory of another process */
+enum outside {
+	READV,
+	WRITEV,
+	PTRACE,
+};
+
+/* What writes does so once to the last word of each page. */
+static void access_from_outside(struct __test_metadata *_metadata,
+				struct area *a, enum outside how, pid_t pid)
+{
+	size_t len = area_size(a), last = psize() - sizeof(uint64_t);
+	char *buf = malloc(len);
+	struct iovec local = { buf, len }, remote = { a->p, len };
+	unsigned long i;
+	int status;
+
+	switch (how) {
+	case READV:
+		ASSERT_EQ(len, syscall(__NR_process_vm_readv, pid, &local, 1,
+				       &remote, 1, 0));
+		EXPECT_EQ(0, area_bad_pages(a, buf));
+		break;
+	case WRITEV:
+		area_fill(a, buf);
+		for (i = 0; i < a->nr; i++)
+			++*(uint64_t *)(buf + i * psize() + last);
+		ASSERT_EQ(len, syscall(__NR_process_vm_writev, pid, &local, 1,
+				       &remote, 1, 0));
+		break;
+	case PTRACE:
+		ASSERT_EQ(0, ptrace(PTRACE_ATTACH, pid, NULL, NULL));
+		ASSERT_EQ(pid, waitpid(pid, &status, __WALL));
+		for (i = 0; i < a->nr; i++) {
+			void *p = a->p + i * psize() + last;
+			long word;
+
+			errno = 0;
+			word = ptrace(PTRACE_PEEKDATA, pid, p, NULL);
+			ASSERT_EQ(0, errno);
+			ASSERT_EQ(0, ptrace(PTRACE_POKEDATA, pid, p, word + 1));
+		}
+		ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	}
+	free(buf);
+}
+
+/*
+ * Marked pages that a child has never shared, and the child's access to them.
+ * Returns false after a SKIP.
+ */
+static bool marked_and_accessed(struct __test_metadata *_metadata,
+				const FIXTURE_VARIANT(marked) * variant,
+				struct area *a, enum outside how)
+{
 	pid_t pid;
 
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		char *buf = malloc(len);
-		struct iovec local = { buf, len }, remote = { 0, len };
-
 		raise(SIGSTOP);
-		remote.iov_base = a->p;
-		ASSERT_EQ(len, syscall(__NR_process_vm_readv, getppid(),
-				       &local, 1, &remote, 1, 0));
-		EXPECT_EQ(0, area_bad_pages(a, buf));
+		access_from_outside(_metadata, a, how, getppid());
 		_exit(_metadata->exit_code);
 	}
-	/* Pages that it has never shared */
 	ASSERT_EQ(pid, waitpid(pid, NULL, WUNTRACED));
 	env_restore();
 	if (!map_on(_metadata, a, variant->backing, a->nr, variant->folio_size,
-		    env->src))
-		return;
+		    env->src)) {
+		kill(pid, SIGKILL);
+		return false;
+	}
 	mark(_metadata, a, env->dst);
 	kill(pid, SIGCONT);
 	wait_child(_metadata, pid);
+	a->writes += how != READV;
+	return true;
+}
+
+/* Whoever looks in from outside gets the content, but is not who touches. */
+TEST_F(marked, read_by_another_process_leaves_pages)
+{
+	struct area *a = &self->area;
+
+	if (!marked_and_accessed(_metadata, variant, a, READV))
+		return;
 	EXPECT_ALL_ON(a, env->src);
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
+}
+
+/* Nor is who writes. But to be written pages must be accessible, and stay so. */
+TEST_F(marked, write_by_another_process_arrives)
+{
+	struct area *a = &self->area;
+
+	for (enum outside how = WRITEV; how <= PTRACE; how++) {
+		if (!marked_and_accessed(_metadata, variant, a, how))
+			return;
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_CONTENT(a);
+		EXPECT_EQ(0, touch_faults(a, true));
+		EXPECT_ALL_ON(a, env->src);
+		mark(_metadata, a, env->dst);
+		area_touch(a, true);
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+	}
+}
+
+/* A device's page table, by a driver's MMU notifier, for all pages of an area */
+static int mirror(int fd, unsigned long cmd, struct area *a, void *data)
+{
+	struct hmm_dmirror_cmd arg = {
+		.addr = (uintptr_t)a->p,
+		.ptr = (uintptr_t)data,
+		.npages = a->nr,
+	};
+
+	return ioctl(fd, cmd, &arg) || arg.cpages != a->nr;
+}
+
+/* What is marked is no device's either. A device's access is one of ours. */
+TEST_F(marked, mirror_of_a_device_follows)
+{
+	struct area *a = &self->area;
+	unsigned char *prot = malloc(a->nr);
+	char *buf = malloc(area_size(a));
+	unsigned long page, mapped;
+	int fd, node;
+
+	fd = open("/dev/hmm_dmirror0", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "needs CONFIG_TEST_HMM");
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, mirror(fd, HMM_DMIRROR_SNAPSHOT, a, prot));
+		for (page = mapped = 0; page < a->nr; page++)
+			mapped += prot[page] != HMM_DMIRROR_PROT_NONE;
+		EXPECT_EQ(0, mapped);
+		node = i % 2 ? env->src : env->dst;
+		if (i < 2) {
+			area_touch(a, true);
+		} else if (i < 3) {
+			area_fill(a, buf);
+			a->writes = 0;
+			ASSERT_EQ(0, mirror(fd, HMM_DMIRROR_WRITE, a, buf));
+		}
+		ASSERT_EQ(0, mirror(fd, HMM_DMIRROR_READ, a, buf));
+		EXPECT_EQ(0, area_bad_pages(a, buf));
+		EXPECT_ALL_ON(a, node);
+		EXPECT_CONTENT(a);
+		EXPECT_EQ(0, touch_faults(a, true));
+		drain_lru_batches();
+		mark(_metadata, a, i % 2 ? env->dst : env->src);
+	}
+	close(fd);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	free(buf);
+	free(prot);
+}
+
+#define HWPOISON_DIR	"/sys/kernel/debug/hwpoison/"
+
+static int set_poison(const char *file, unsigned long pfn)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%lu", pfn);
+	return write_text(file, buf);
+}
+
+static sigjmp_buf after_sigbus;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(after_sigbus, 1);
+}
+
+static bool touch_is_sigbus(struct area *a, unsigned long page)
+{
+	signal(SIGBUS, on_sigbus);
+	if (sigsetjmp(after_sigbus, true))
+		return true;
+	touch_page(a, page, false);
+	return false;
+}
+
+/*
+ * One page is poisoned after the call, and is there when the range is marked once
+ * more; then another is put out of use. Of a large folio base pages are made:
+ * anonymous ones are mapped anew then, and may have lost their marks.
+ */
+TEST_F(marked, poisoned_page_is_an_obstacle_to_itself_only)
+{
+	struct area *a = &self->area;
+	unsigned long bad = a->nr / 2 + 1, soft = bad + 3, i, wrong;
+	unsigned long bad_pfn = a->pfn[bad], soft_pfn = 0;
+	unsigned long unit = variant->backing == ANON ? 1UL << a->order : 1;
+	unsigned long first = bad - bad % unit, end = first + unit;
+	int node = env->dst;
+
+	if (set_poison(HWPOISON_DIR "corrupt-pfn", bad_pfn))
+		SKIP(return, "needs CONFIG_HWPOISON_INJECT");
+	for (int round = 0; round < 3; round++) {
+		if (round == 2) {
+			soft_pfn = a->pfn[soft];
+			ASSERT_EQ(0, madvise(a->p + soft * psize(), psize(),
+					     MADV_SOFT_OFFLINE));
+		}
+		for (i = 0; i < a->nr; i++)
+			if (i != bad)
+				touch_page(a, i, true);
+		a->writes++;
+		EXPECT_TRUE(touch_is_sigbus(a, bad));
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, first, node);
+		EXPECT_RANGE_ON(first, bad - first, round ? node : a->node[first]);
+		EXPECT_RANGE_ON(bad + 1, end - bad - 1,
+				round ? node : a->node[first]);
+		EXPECT_RANGE_ON(end, a->nr - end, node);
+		for (i = wrong = 0; i < a->nr; i++)
+			wrong += i != bad && !page_ok(a, i, a->p + i * psize());
+		EXPECT_EQ(0, wrong);
+		node = node == env->dst ? env->src : env->dst;
+		drain_lru_batches();
+		if (round < 2)
+			mark(_metadata, a, node);
+	}
+	EXPECT_NE(soft_pfn, a->pfn[soft]);
+
+	munmap(a->p, area_size(a));
+	if (a->fd >= 0)
+		ASSERT_EQ(0, ftruncate(a->fd, 0));
+	EXPECT_EQ(0, set_poison(HWPOISON_DIR "unpoison-pfn", bad_pfn));
+	EXPECT_EQ(0, set_poison(HWPOISON_DIR "unpoison-pfn", soft_pfn));
 }
 
 static unsigned long long locked_kb(void)
@@ -4585,6 +4993,7 @@ FIXTURE(pinned)
 {
 	struct area area;
 	unsigned long held;
+	struct ring ring;
 	int fds[2];
 };
 
@@ -4610,8 +5019,6 @@ FIXTURE_VARIANT_ADD(pinned, pipe_pmd)
 
 FIXTURE_SETUP(pinned)
 {
-	struct io_uring_params params = {};
-
 	if (!env_init(_metadata, 0) ||
 	    !map_on(_metadata, &self->area, variant->backing, 2 * WINDOW,
 		    variant->folio_size, env->src))
@@ -4620,7 +5027,7 @@ FIXTURE_SETUP(pinned)
 	self->held = WINDOW / 2;
 	switch (variant->pin) {
 	case PIN_IO_URING:
-		self->fds[0] = syscall(__NR_io_uring_setup, 1, &params);
+		self->fds[0] = ring_open(&self->ring, 1);
 		break;
 	case PIN_PIPE:
 		ASSERT_EQ(0, pipe(self->fds));
@@ -4662,9 +5069,22 @@ static void release_pages(struct __test_metadata *_metadata,
 	size_t len = self->held * psize();
 	char *buf = malloc(len);
 	uint64_t addr = (uintptr_t)buf;
+	char *p = self->area.p;
+	int fd;
 
 	switch (pin) {
 	case PIN_IO_URING:
+		fd = memfd_create("migrate_on_fault", MFD_CLOEXEC);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(len, ring_rw(&self->ring, IORING_OP_WRITE_FIXED, 0, fd,
+				       p, len));
+		ASSERT_EQ(len, pread(fd, buf, len, 0));
+		/* and we see what it writes */
+		memset(p, 0, len);
+		ASSERT_EQ(len, ring_rw(&self->ring, IORING_OP_READ_FIXED, 0, fd,
+				       p, len));
+		EXPECT_CONTENT(&self->area);
+		close(fd);
 		ASSERT_EQ(0, syscall(__NR_io_uring_register, self->fds[0],
 				     IORING_UNREGISTER_BUFFERS, NULL, 0));
 		break;
@@ -4677,7 +5097,7 @@ static void release_pages(struct __test_metadata *_metadata,
 		ASSERT_EQ(0, ioctl(self->fds[0], PIN_LONGTERM_TEST_READ, &addr));
 		ASSERT_EQ(0, ioctl(self->fds[0], PIN_LONGTERM_TEST_STOP));
 	}
-	for (unsigned long i = 0; pin != PIN_IO_URING && i < self->held; i++)
+	for (unsigned long i = 0; i < self->held; i++)
 		EXPECT_TRUE(page_ok(&self->area, i, buf + i * psize()));
 	free(buf);
 }
@@ -4750,24 +5170,66 @@ FIXTURE_TEARDOWN_PARENT(mapped_range)
 
 /*
  *	| window | window | window | window |
- *	                      ^ one fault, one window
+ *	                   12..............		upwards, or downwards from
+ *	                   ...21...........		somewhere
  */
-TEST_F(mapped_range, window_moves_with_one_fault)
+TEST_F(mapped_range, page_next_to_an_accessible_one_takes_the_window_along)
 {
 	struct area *a = &self->area;
-	long faults = 0;
+	const unsigned long start = 2 * WINDOW;
+	unsigned long page, along, i;
+	long faults;
+
+	for (int down = 0; down < 2; down++) {
+		if (!map_on(_metadata, a, ANON, 4 * WINDOW, 0, env->src))
+			return;
+		mark(_metadata, a, env->dst);
+		page = start + 5 * down;
+		EXPECT_EQ(1, poke_faults(a, page, true));
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, page, env->src);
+		EXPECT_RANGE_ON(page, 1, env->dst);
+		EXPECT_RANGE_ON(page + 1, a->nr - page - 1, env->src);
+
+		page += down ? -1 : 1;
+		EXPECT_EQ(1, poke_faults(a, page, true));
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, start, env->src);
+		EXPECT_RANGE_ON(page, 1, env->dst);
+		EXPECT_RANGE_ON(start + WINDOW, WINDOW, env->src);
+		/* How many is up to the kernel, but those need no fault. */
+		along = nr_on(a, start, WINDOW, env->dst);
+		EXPECT_LE(WINDOW / 2, along);
+		for (faults = i = 0; i < WINDOW; i++)
+			faults += poke_faults(a, start + i, true);
+		EXPECT_GE(WINDOW - along, faults);
+
+		/* Touched in order */
+		EXPECT_GE(a->nr / 4, touch_faults(a, true));
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+	}
+}
+
+/* Whoever needs every tenth page does not pay for the nine others. */
+TEST_F(mapped_range, pages_here_and_there_move_alone)
+{
+	struct area *a = &self->area;
+	int want[4 * WINDOW];
+	unsigned long i;
 
 	if (!map_on(_metadata, a, ANON, 4 * WINDOW, 0, env->src))
 		return;
 	mark(_metadata, a, env->dst);
-	for (unsigned long i = 0; i < WINDOW; i++)
-		faults += poke_faults(a, 2 * WINDOW + (i + 5) % WINDOW, true);
-	EXPECT_EQ(1, faults);
+	for (i = 0; i < a->nr; i++) {
+		want[i] = i % 10 ? env->src : env->dst;
+		if (i % 10 == 0)
+			EXPECT_EQ(1, poke_faults(a, i, true));
+	}
 	area_look(_metadata, a, a->p);
-	EXPECT_RANGE_ON(0, 2 * WINDOW, env->src);
-	EXPECT_RANGE_ON(2 * WINDOW, WINDOW, env->dst);
-	EXPECT_RANGE_ON(3 * WINDOW, WINDOW, env->src);
-	EXPECT_EQ(3, touch_faults(a, true));
+	expect_nodes(_metadata, a, want);
+	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
@@ -5014,6 +5476,84 @@ TEST_F(mapped_range, every_page_just_written_moves)
 		EXPECT_ALL_ON(a, env->dst);
 		EXPECT_CONTENT(a);
 		munmap(a->p, area_size(a));
+	}
+}
+
+/* Nothing is used up: neither the call nor the touch asks for more of anything. */
+TEST_F(mapped_range, no_limit_is_in_the_way)
+{
+	const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
+			       RLIMIT_RSS };
+	static const char * const keys[] = { "VmSize:", "VmData:", "VmLck:",
+					     "VmPin:", "RssAnon:" };
+	unsigned long long was[ARRAY_SIZE(keys)];
+	struct rlimit old[ARRAY_SIZE(limits)], none;
+	struct area *a = &self->area;
+	int i;
+
+	if (!map_on(_metadata, a, ANON, 2 * WINDOW, 0, env->src))
+		return;
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		was[i] = proc_counter("/proc/self/status", keys[i]);
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		ASSERT_EQ(0, getrlimit(limits[i], &old[i]));
+		none = old[i];
+		none.rlim_cur = 0;
+		ASSERT_EQ(0, setrlimit(limits[i], &none));
+	}
+	/* Two VMAs, and one again */
+	mark_range(_metadata, a, WINDOW, WINDOW, MPOL_MF_MOVE, env->dst);
+	mark(_metadata, a, env->dst);
+	area_touch(a, true);
+	for (i = 0; i < ARRAY_SIZE(limits); i++)
+		ASSERT_EQ(0, setrlimit(limits[i], &old[i]));
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		EXPECT_EQ(was[i], proc_counter("/proc/self/status", keys[i]))
+			TH_LOG("%s", keys[i]);
+	}
+}
+
+/*
+ *	cpuset:		| src, dst | src  | src, dst |
+ *	first window:	| marked   | touched: src    |
+ *	second window:	| marked   |      | touched: dst
+ *
+ * Nodes that are absolute, or relative to the cpuset, are there again with it.
+ */
+TEST_F(mapped_range, static_and_relative_nodes_in_a_changing_cpuset)
+{
+	const int flags[] = { MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES };
+	struct area *a = &self->area;
+	char both[16], one[16];
+	struct node_mask mask;
+
+	if (!make_cgroup(_metadata, "cpuset"))
+		return;
+	snprintf(both, sizeof(both), "%d,%d", env->src, env->dst);
+	snprintf(one, sizeof(one), "%d", env->src);
+	ASSERT_EQ(0, cgroup_write("cpuset.mems", both));
+	ASSERT_EQ(0, enter_cgroup());
+	for (int i = 0; i < 2; i++) {
+		if (!map_on(_metadata, a, ANON, 2 * WINDOW, 0, env->src))
+			return;
+		/* relative: the first of the two nodes, or the second */
+		mask = mask_of(i ? env->dst > env->src : env->dst);
+		ASSERT_EQ(0, mbind_lazy(a->p, area_size(a), MPOL_BIND | flags[i],
+					&mask));
+		ASSERT_EQ(0, cgroup_write("cpuset.mems", one));
+		for (unsigned long page = 0; page < WINDOW; page++)
+			touch_page(a, page, true);
+		ASSERT_EQ(0, cgroup_write("cpuset.mems", both));
+		area_touch(a, false);
+		for (unsigned long page = WINDOW; page < a->nr; page++)
+			touch_page(a, page, true);
+		a->writes++;
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, WINDOW, env->src);
+		EXPECT_RANGE_ON(WINDOW, WINDOW, env->dst);
+		EXPECT_CONTENT(a);
 	}
 }
 
