@@ -185,6 +185,7 @@ static struct env {
 	char cgroup_parent[128];	/* rmdir() it, and the one within */
 	char cgroup[136];
 	char controller[16];		/* disable it */
+	char trace[96];			/* rmdir() it */
 } *env;
 
 static int read_text(const char *path, char *buf, size_t len)
@@ -266,6 +267,9 @@ static void env_restore(void)
 			 env->cgroup_root);
 		write_text(buf, env->controller);
 	}
+	if (env->trace[0])
+		rmdir(env->trace);
+	env->trace[0] = '\0';
 	env->swap_dev[0] = '\0';
 	env->cgroup_parent[0] = '\0';
 	env->controller[0] = '\0';
@@ -5801,6 +5805,315 @@ TEST_F(uffd_rwp, registered_range_moves)
 	expect_rwp_event(_metadata, a, self->uffd);
 }
 #endif
+
+/*
+ * What can be seen of it: counters, the trace event; and the administrator's switch
+ */
+#define LAZY_SWITCH	"/sys/kernel/mm/mempolicy/migrate_on_fault_enabled"
+#define TRACING		"/sys/kernel/tracing/"
+#define TRACING_DEBUGFS	"/sys/kernel/debug/tracing/"
+#define TRACE_EVENT	"events/migrate/mm_migrate_on_fault/enable"
+
+FIXTURE(seen)
+{
+	struct area area;
+};
+
+FIXTURE_VARIANT(seen)
+{
+	enum backing backing;
+	size_t folio_size;
+	bool cached;
+};
+
+FIXTURE_VARIANT_ADD(seen, anon) { .backing = ANON };
+FIXTURE_VARIANT_ADD(seen, anon_64k) { .backing = ANON, .folio_size = 64 << 10 };
+FIXTURE_VARIANT_ADD(seen, anon_pmd) { .backing = ANON, .folio_size = PMD_FOLIO };
+FIXTURE_VARIANT_ADD(seen, memfd) { .backing = MEMFD };
+FIXTURE_VARIANT_ADD(seen, memfd_cached) { .backing = MEMFD, .cached = true };
+
+/* Leave no page in the page tables: the next touch finds it in the cache. */
+static void seen_unmap(struct __test_metadata *_metadata,
+		       const FIXTURE_VARIANT(seen) * variant, struct area *a)
+{
+	if (variant->cached) {
+		shm_unmap(_metadata, a);
+		drain_lru_batches();
+	}
+}
+
+FIXTURE_SETUP(seen)
+{
+	if (env_init(_metadata, 0) &&
+	    map_on(_metadata, &self->area, variant->backing, 4 * WINDOW,
+		   variant->folio_size, env->src))
+		seen_unmap(_metadata, variant, &self->area);
+}
+
+FIXTURE_TEARDOWN_PARENT(seen)
+{
+	env_restore();
+}
+
+static const char * const lazy_counters[] = {
+	"numa_lazy_pte_updates",
+	"numa_lazy_faults",
+	"numa_lazy_migrated",
+	"numa_lazy_failed",
+	"numa_lazy_cache_migrated",
+	"numa_lazy_cache_failed",
+};
+
+struct lazy_counts {
+	unsigned long long val[ARRAY_SIZE(lazy_counters)];
+};
+
+enum { MARKED, FAULTS, MIGRATED, FAILED, CACHE_MIGRATED, CACHE_FAILED };
+
+/* Of the system, or of the cgroup of the test */
+static struct lazy_counts lazy_counts_of(bool cgroup)
+{
+	struct lazy_counts c;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(lazy_counters); i++)
+		c.val[i] = cgroup ? cgroup_counter("memory.stat", lazy_counters[i]) :
+				    vm_counter(lazy_counters[i]);
+	return c;
+}
+
+static struct lazy_counts lazy_counts_since(const struct lazy_counts *before)
+{
+	struct lazy_counts c = lazy_counts_of(false);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(lazy_counters); i++)
+		c.val[i] -= before->val[i];
+	return c;
+}
+
+/* Each page once, where it belongs, and nothing else */
+TEST_F(seen, counters_count_what_moves)
+{
+	struct lazy_counts before = lazy_counts_of(false), now;
+	struct area *a = &self->area;
+
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	now = lazy_counts_since(&before);
+	EXPECT_EQ(variant->cached ? 0 : a->nr, now.val[MARKED]);
+	EXPECT_EQ(0, now.val[FAULTS]);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+
+	now = lazy_counts_since(&before);
+	EXPECT_EQ(variant->cached ? 0 : a->nr, now.val[MIGRATED]);
+	EXPECT_EQ(variant->cached ? a->nr : 0, now.val[CACHE_MIGRATED]);
+	EXPECT_EQ(0, now.val[FAILED]);
+	EXPECT_EQ(0, now.val[CACHE_FAILED]);
+	if (variant->cached) {
+		EXPECT_EQ(0, now.val[FAULTS]);
+	} else {
+		EXPECT_GE(a->nr >> a->order, now.val[FAULTS]);
+		EXPECT_LE(a->nr / area_step(a), now.val[FAULTS]);
+	}
+
+	/* That was it. */
+	before = lazy_counts_of(false);
+	area_touch(a, true);
+	now = lazy_counts_since(&before);
+	for (unsigned int i = 0; i < ARRAY_SIZE(lazy_counters); i++) {
+		EXPECT_EQ(0, now.val[i])
+			TH_LOG("%s", lazy_counters[i]);
+	}
+	EXPECT_CONTENT(a);
+}
+
+/* memory.stat of the group counts the same as /proc/vmstat. */
+TEST_F(seen, counters_of_a_cgroup)
+{
+	struct lazy_counts before = lazy_counts_of(false), now;
+	struct area *a = &self->area;
+
+	if (!make_cgroup(_metadata, "memory"))
+		return;
+	ASSERT_EQ(0, enter_cgroup());
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
+	now = lazy_counts_since(&before);
+	EXPECT_NE(0, now.val[variant->cached ? CACHE_MIGRATED : MIGRATED]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(lazy_counters); i++)
+		EXPECT_SOON(cgroup_counter("memory.stat", lazy_counters[i]) ==
+			    now.val[i]);
+}
+
+/* A buffer of its own for the event, gone with the test. Returns false after a SKIP. */
+static bool trace_start(struct __test_metadata *_metadata)
+{
+	const char *root = TRACING;
+	char path[192];
+
+	if (access(TRACING "instances", F_OK)) {
+		root = TRACING_DEBUGFS;
+		if (access(TRACING_DEBUGFS "instances", F_OK))
+			SKIP(return false, "needs tracefs mounted");
+	}
+	snprintf(env->trace, sizeof(env->trace), "%sinstances/migrate_on_fault_%d",
+		 root, getpid());
+	ASSERT_EQ(0, mkdir(env->trace, 0755));
+	snprintf(path, sizeof(path), "%s/" TRACE_EVENT, env->trace);
+	ASSERT_EQ(0, write_text(path, "1"));
+	return true;
+}
+
+/* How many pages that were to go from src to dst do events tell of? */
+static unsigned long traced(const char *path, const char *result)
+{
+	char file[160], line[512], nodes[64], end[96];
+	unsigned long pages = 0;
+	unsigned int order;
+	char *p;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "%s/trace", env->trace);
+	snprintf(nodes, sizeof(nodes), " nid=%d target_nid=%d ", env->src,
+		 env->dst);
+	snprintf(end, sizeof(end), " path=%s result=%s\n", path, result);
+	f = fopen(file, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		p = strstr(line, " order=");
+		if (p && strstr(p, nodes) && strstr(p, end) &&
+		    sscanf(p, " order=%u", &order) == 1)
+			pages += 1UL << order;
+	}
+	if (f)
+		fclose(f);
+	return pages;
+}
+
+TEST_F(seen, trace_tells_what_moved)
+{
+	const char *path = variant->cached ? "page_cache" :
+			   variant->backing == ANON && !variant->folio_size ?
+			   "in_place" : "mapped";
+	struct area *a = &self->area;
+
+	if (!trace_start(_metadata))
+		return;
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	EXPECT_EQ(0, traced(path, "moved"));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_EQ(a->nr, traced(path, "moved"));
+}
+
+/* A child has them mapped as well. Marked before, or else they would not be marked. */
+TEST_F(seen, trace_and_counters_tell_why_not)
+{
+	struct lazy_counts before = lazy_counts_of(false), now;
+	struct area *a = &self->area;
+	struct holder holder;
+	unsigned long stayed;
+
+	if (!trace_start(_metadata))
+		return;
+	if (variant->cached) {
+		holder = start_holder(_metadata, a, a->nr);
+		ASSERT_EQ(0, bind_lazy(a, env->dst));
+	} else {
+		ASSERT_EQ(0, bind_lazy(a, env->dst));
+		holder = start_holder(_metadata, a, a->nr);
+	}
+	/* A write would copy anonymous pages; a read leaves to others what they map */
+	area_touch(a, variant->cached);
+	EXPECT_ALL_ON(a, env->src);
+	stayed = variant->cached ? traced("page_cache", "has_mappings") :
+				   traced("mapped", "shared");
+	EXPECT_LE(a->nr, stayed);
+	now = lazy_counts_since(&before);
+	EXPECT_EQ(stayed, now.val[variant->cached ? CACHE_FAILED : FAILED]);
+	EXPECT_EQ(0, now.val[MIGRATED]);
+	EXPECT_EQ(0, now.val[CACHE_MIGRATED]);
+	end_holder(_metadata, holder);
+}
+
+/* What is lazy already moves nothing while it is off, and marks are harmless. */
+TEST_F(seen, switched_off_after_the_call)
+{
+	unsigned long long moved = pages_moved();
+	struct area *a = &self->area;
+
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	ASSERT_EQ(0, env_set(LAZY_SWITCH, "false"));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_EQ(moved, pages_moved());
+	EXPECT_CONTENT(a);
+
+	/* The mark is used up; what is in the cache is asked for each time. */
+	ASSERT_EQ(0, write_text(LAZY_SWITCH, "true"));
+	seen_unmap(_metadata, variant, a);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, variant->cached ? env->dst : env->src);
+	EXPECT_CONTENT(a);
+}
+
+/* A policy that is made while it is off is none that moves anything, then or later. */
+TEST_F(seen, switched_off_before_the_call)
+{
+	unsigned long long moved = pages_moved(), marked;
+	struct area *a = &self->area;
+
+	ASSERT_EQ(0, env_set(LAZY_SWITCH, "false"));
+	EXPECT_TRUE(lazy_supported());
+	marked = vm_counter("numa_lazy_pte_updates");
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	EXPECT_EQ(marked, vm_counter("numa_lazy_pte_updates"));
+	for (int i = 0; i < 2; i++) {
+		area_touch(a, true);
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_CONTENT(a);
+		ASSERT_EQ(0, write_text(LAZY_SWITCH, "true"));
+		seen_unmap(_metadata, variant, a);
+	}
+	EXPECT_EQ(moved, pages_moved());
+
+	/* Until it is called again */
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+TEST_F(seen, content_survives_switching)
+{
+	struct deadline d = deadline_in(1);
+	struct area *a = &self->area;
+	struct toucher t[2] = {};
+	pthread_t thread[2];
+	int cpu = env->cpu, i;
+
+	ASSERT_EQ(0, env_set(LAZY_SWITCH, "true"));
+	for (i = 0; i < 2; i++) {
+		cpu = next_cpu(cpu);
+		t[i].word = 3 * i;
+		t[i].a = a;
+		t[i].cpu = cpu;
+		t[i].write = true;
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL,
+					    touch_until_stopped, &t[i]));
+	}
+	for (i = 0; i < 10 || (i < 100 && wait_more(&d)); i++) {
+		ASSERT_EQ(0, bind_lazy(a, i & 1 ? env->src : env->dst));
+		ASSERT_EQ(0, write_text(LAZY_SWITCH, i & 2 ? "true" : "false"));
+		if (variant->cached)
+			ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
+	}
+	__atomic_store_n(&stop_touching, true, __ATOMIC_RELEASE);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+		EXPECT_EQ(0, t[i].bad);
+	}
+	EXPECT_CONTENT(a);
+}
 
 /* Nobody else may move our pages meanwhile: off for all the tests. */
 static char numa_balancing[16];
