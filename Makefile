@@ -4,7 +4,7 @@
 TOPO ?= 2n
 REV ?= patched
 CONFIG ?= base
-export LINUX JOBS TREE MOF_CACHE CMD
+export LINUX JOBS TREE MOF_CACHE CMD SOB PREFIX
 unexport MAKEFLAGS MFLAGS
 
 .PHONY: help
@@ -22,6 +22,9 @@ help:
 	@echo 'make report     a page of what the last runs found, out/report.html'
 	@echo 'make jobs       all of it as jobs, a command a line, to spread over machines'
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
+	@echo 'make series-check   is the series fit to be posted? what is missing, to whom it goes'
+	@echo 'make send-dry-run   its mails into out/mails, sent nowhere; SOB="Your Name <mail>"'
+	@echo 'make cover      figures and layout of the cover letters anew, after make bench'
 	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS=, with CONFIG='
 	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
 	@echo 'make deps       the Debian packages that all this needs'
@@ -33,6 +36,7 @@ help:
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
 
 .PHONY: deps demo test tree refresh sync build shell boot bench report jobs checks runtime expected clean distclean
+.PHONY: series-check send-dry-run cover
 deps:
 	@ci/deps.sh
 demo:
@@ -59,6 +63,12 @@ jobs:
 	@ci/jobs.sh
 checks: deps
 	@ci/checks.sh $(CHECK)
+series-check: deps
+	@ci/series-check.sh
+send-dry-run: deps
+	@ci/send-dry-run.sh
+cover: deps
+	@ci/cover.sh
 runtime: deps
 	@CONFIG=$(CONFIG) ci/run-tests.sh $(TOPOS)
 expected: deps

@@ -89,7 +89,7 @@ for check in "$CI"/checks/series/*.sh; do
 	key=$({
 		cat "$check" "$TOP/series" "$tmp/commits"
 		echo "$common"
-		(cd "$TOP" && find ci selftests patches .ci Makefile -type f -print0 | sort -z | xargs -0 sha256sum)
+		(cd "$TOP" && find ci selftests patches .ci Makefile MAINTAINERS.snippet -type f -print0 | sort -z | xargs -0 sha256sum)
 	} | sha)
 	if run "$check" "$name" "$key" </dev/null; then
 		printf '%-28s ok\n' "$name"

@@ -12,4 +12,4 @@ if [ "${1:-}" = all ]; then
 	# Only what is ours by name: the cache may be a directory with other things in it.
 	rm -rf "$CACHE"/{downloads,linux.git,am,src,index,series,tree}
 fi
-rm -rf "$CACHE"/{build,images,passed,ccache,tmp} "$CACHE"/accel-*
+rm -rf "$CACHE"/{build,images,man-page,passed,ccache,tmp} "$CACHE"/accel-*

@@ -8,6 +8,7 @@ packages=(
 	libnuma-dev perl python3 rsync cpio kmod xz-utils file ccache
 	# the series and its checks
 	git quilt patch b4 sparse codespell python3-ply python3-git python3-yaml shellcheck
+	man-db mandoc
 	# the guest
 	qemu-system-x86 busybox-static numactl util-linux
 	# the base's source, the demo's picture

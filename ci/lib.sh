@@ -197,6 +197,20 @@ about() {
 	mv "$file.new" "$file"
 }
 
+# The patches, each with the part that it is to be posted in, and its group, all
+# separated by tabs: the last of the lines "# part N: title", and of those "# group",
+# before it in series. Without such lines all is part 1.
+series_parts() {
+	series_patches >/dev/null
+	awk -v OFS='\t' '
+		BEGIN { part = 1; group = "-" }
+		/^# part [0-9]+(:|$)/ { sub(":", "", $3); part = $3; group = "-"; next }
+		/^# base:/ { next }
+		/^# / { group = substr($0, 3); next }
+		{ sub(/[ \t]*#.*/, "") }
+		NF { print part, group, $1 }' "$TOP/series"
+}
+
 # rev NAME: the commit that "base", "patched" or a prefix length stands for.
 rev() {
 	case $1 in

@@ -1,7 +1,8 @@
 #!/bin/bash
 # usage: ci/shell.sh TOPOLOGY CONFIG base|patched|N
 # A guest to look around in, with what the host has of numactl's tools, trace-cmd
-# if it is there, the demo's program as /mof/placement and the selftest.
+# if it is there, the demo's program as /mof/placement, the man page's as
+# /mof/example, and the selftest.
 . "$(dirname "$0")/lib.sh"
 
 [ $# = 3 ] || die "usage: ci/shell.sh TOPOLOGY CONFIG base|patched|N"
@@ -15,6 +16,9 @@ gcc -O2 -Wall -Wextra -static -Wl,--no-warnings -o "$tmp/placement" "$CI/demo/pl
 files=(--file "$tmp/placement")
 if selftest=$("$CI/selftests.sh" 2>/dev/null); then
 	files+=(--file "$selftest")
+fi
+if example=$("$CI/man-page.sh" example); then
+	files+=(--file "$example:/mof/example")
 fi
 # With their libraries, under their own names: the loader looks for them there.
 for tool in numastat migratepages memhog migspeed trace-cmd; do
