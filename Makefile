@@ -19,6 +19,9 @@ help:
 	@echo 'make shell      a guest to look around in: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make boot       a guest that runs CMD= and ends: TOPO=$(TOPO) REV=$(REV)'
 	@echo 'make bench      instructions that the series costs and saves; BENCH=short: sooner'
+	@echo 'make torture    everything at once to the same memory: SECONDS= SEED= TOPO= CONFIG='
+	@echo 'make test-debug    selftest and torture on a kernel with KASAN, lockdep and more'
+	@echo 'make test-inject   torture while allocations fail: SECONDS= SEED= TOPO= CONFIG='
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make runtime    the selftest alone, on all topologies or on TOPOS=, with CONFIG='
 	@echo 'make expected   ci/expected/ anew from a run, to be read and committed'
@@ -30,7 +33,7 @@ help:
 	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
 
-.PHONY: deps demo test tree refresh sync build shell boot bench checks runtime expected clean distclean
+.PHONY: deps demo test tree refresh sync build shell boot bench torture test-debug test-inject checks runtime expected clean distclean
 deps:
 	@ci/deps.sh
 demo:
@@ -51,6 +54,12 @@ boot: deps
 	@ci/run.sh $(TOPO) $(REV) $(CMD)
 bench:
 	@ci/bench.sh
+torture: deps
+	@ci/torture.sh $(TOPO) $(CONFIG) $(REV) $(or $(SECONDS),300) $(or $(SEED),0) $(OPTIONS)
+test-debug: deps
+	@ci/test-debug.sh $(or $(SECONDS),300) $(SEED)
+test-inject: deps
+	@TOPO=$(TOPO) CONFIG=$(if $(filter file,$(origin CONFIG)),debug,$(CONFIG)) ci/test-inject.sh $(or $(SECONDS),20) $(SEED)
 checks: deps
 	@ci/checks.sh $(CHECK)
 runtime: deps

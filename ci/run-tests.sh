@@ -4,7 +4,7 @@
 # compares the results with ci/expected/migrate_on_fault; with --write, writes
 # that file instead, for a person to read before it is committed. Prints a
 # table; appends pass, fail and skip lines to MOF_RESULTS. CONFIG= (default: base)
-# is the kernel's configuration.
+# is the kernel's configuration. With ONLY=patched the base kernel is left out.
 . "$(dirname "$0")/lib.sh"
 
 config=${CONFIG:-base}
@@ -25,8 +25,11 @@ out=$TOP/out/tests
 rm -rf "$out"
 mkdir -p "$out"
 declare -A image
-image[base]=$("$CI/build.sh" "$config" base)
-image[patched]=$("$CI/build.sh" "$config" patched)
+kernels=(base patched)
+[ -z "${ONLY:-}" ] || kernels=("$ONLY")
+for k in "${kernels[@]}"; do
+	image[$k]=$("$CI/build.sh" "$config" "$k")
+done
 selftest=$("$CI/selftests.sh")
 # The reader of KTAP is the kernel's own.
 scratch
@@ -38,7 +41,7 @@ boot() {
 	local dir=$out/$1/$2 status=0
 	mkdir -p "$dir"
 	"$CI/boot.sh" "$1" "${image[$2]}" --timeout "${TEST_TIMEOUT:-900}" --out "$dir" --file "$selftest" \
-		-- /mof/migrate_on_fault || status=$?
+		--append "$(guest_parameters "$config")" -- /mof/migrate_on_fault || status=$?
 	[ $status -lt 128 ] || exit $status
 	touch "$dir/output"
 	# Its status says whether all is well; which test is not, ci/compare reads.
@@ -53,9 +56,9 @@ boot() {
 n=0
 for t in "${topologies[@]}"; do
 	pids=()
-	for k in base patched; do
+	for k in "${kernels[@]}"; do
 		n=$((n + 1))
-		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
+		say "  boot $n of $((${#kernels[@]} * ${#topologies[@]})): $t, $k"
 		if [ "$JOBS" -gt 1 ]; then
 			boot "$t" "$k" 9>&- &
 			pids+=($!)
@@ -74,5 +77,5 @@ if [ -n "$write" ]; then
 	"$CI/compare" --write "$expected" "$out" "${topologies[@]}"
 	say "wrote $expected: read it before you commit it"
 else
-	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" "$expected" "$out" "${topologies[@]}"
+	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" ${ONLY:+--only "$ONLY"} "$expected" "$out" "${topologies[@]}"
 fi
