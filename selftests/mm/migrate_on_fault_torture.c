@@ -1412,16 +1412,41 @@ static int op_truncate(struct worker *w)
 }
 
 /*
- * There and back again. The hole that it leaves without MREMAP_DONTUNMAP must not
- * be filled by a mapping of another thread: those who make any take mmap_lock.
+ * A range of several VMAs may be moved in part, if one of them refuses. What is
+ * mapped at @to has been moved. A single page is moved or not.
+ */
+static void move_back(struct worker *w, char *from, char *to, unsigned long nr)
+{
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	unsigned char vec;
+	unsigned long i;
+
+	spare_me(w, true);
+	if (mremap(to, nr * psz, nr * psz, flags, from) == MAP_FAILED) {
+		for (i = 0; i < nr; i++) {
+			if (mincore(to + i * psz, psz, &vec))
+				continue;
+			if (mremap(to + i * psz, psz, psz, flags, from + i * psz) == MAP_FAILED)
+				failure((uintptr_t)from + i * psz, "mremap() back: errno %d", errno);
+		}
+	}
+	if (mmap(to, nr * psz, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		failure((uintptr_t)from, "mmap() of a slot: errno %d", errno);
+	spare_me(w, false);
+}
+
+/*
+ * There and back again. The holes that it makes must not be filled by a mapping of
+ * another thread: those who make any take mmap_lock.
  */
 static int op_mremap(struct worker *w)
 {
 	unsigned long block, first, nr;
 	struct area *a = lock_some_block(w, pick_area(w), &block);
-	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED, err = 0;
 	bool dontunmap = chance(w, 50);
-	char *from, *to, *p;
+	char *from, *to;
 
 	if (!a)
 		return -1;
@@ -1430,42 +1455,26 @@ static int op_mremap(struct worker *w)
 	to = w->slot + (first % block_pages) * psz;
 	if (chance(w, 30))
 		mbind_random(w, from, nr * psz, true);
-
-	pthread_rwlock_wrlock(&mmap_lock);
 	if (dontunmap)
 		flags |= MREMAP_DONTUNMAP;
-	p = mremap(from, nr * psz, nr * psz, flags, to);
-	if (p == MAP_FAILED) {
-		/* Several VMAs may be too many, and what lies at @to may be gone */
-		int err = errno;
 
-		spare_me(w, true);
-		p = mmap(to, nr * psz, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		spare_me(w, false);
-		pthread_rwlock_unlock(&mmap_lock);
-		block_unlock(a, block);
-		note((uintptr_t)from, nr * psz, dontunmap, -err);
-		return 0;
+	pthread_rwlock_wrlock(&mmap_lock);
+	munmap(to, nr * psz);
+	if (mremap(from, nr * psz, nr * psz, flags, to) == MAP_FAILED) {
+		err = -errno;
+	} else {
+		verify_some(w, to, a, first, nr, "read, after mremap(2)");
+		if (chance(w, 30))
+			mbind_random(w, to, nr * psz, true);
+		verify_some(w, to, a, first, nr, "read, after mremap(2)");
 	}
-	verify_some(w, to, a, first, nr, "read, after mremap(2)");
-	if (chance(w, 30))
-		mbind_random(w, to, nr * psz, true);
-	verify_some(w, to, a, first, nr, "read, after mremap(2)");
-	spare_me(w, true);
-	p = mremap(to, nr * psz, nr * psz, MREMAP_MAYMOVE | MREMAP_FIXED, from);
-	if (p == MAP_FAILED)
-		failure((uintptr_t)from, "mremap() back: errno %d", errno);
-	if (mmap(to, nr * psz, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-		failure((uintptr_t)from, "mmap() of a slot: errno %d", errno);
-	spare_me(w, false);
+	move_back(w, from, to, nr);
 	pthread_rwlock_unlock(&mmap_lock);
-	if (p != MAP_FAILED)
+	if (!atomic_load(&g->nr_failures))
 		verify_some(w, from, a, first, nr, "read, after mremap(2) back");
 	block_unlock(a, block);
-	note((uintptr_t)from, nr * psz, dontunmap, 0);
-	return 1;
+	note((uintptr_t)from, nr * psz, dontunmap, err);
+	return !err;
 }
 
 static int op_mprotect(struct worker *w)
@@ -1762,14 +1771,14 @@ static int sys_cgroup(struct worker *w)
 		break;
 	case 2:
 		strcat(path, "memory.reclaim");
-		snprintf(val, sizeof(val), "%luK", 64 + rnd(w, 8192));
+		snprintf(val, sizeof(val), "%luK", 64 + rnd(w, 2048));
 		break;
 	default:
-		/* Not memory.max: that kills. A quarter less than there is */
+		/* Not memory.max: that kills. Less than there is */
 		strcpy(path + strlen(path), "memory.current");
 		if (read_text(path, val, sizeof(val)))
 			return 0;
-		snprintf(val, sizeof(val), "%llu", strtoull(val, NULL, 10) / 4 * 3);
+		snprintf(val, sizeof(val), "%llu", strtoull(val, NULL, 10) / 8 * 7);
 		snprintf(path, sizeof(path), "%s/%d/memory.high", cgroup_dir, from);
 		ret = write_text(path, val);
 		usleep(rnd(w, 20000));
