@@ -46,6 +46,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef MADV_COLD
@@ -143,6 +144,8 @@ struct worker {
 	uint8_t *freeable;
 	atomic_ulong done[128], failed[128], busy[128], usec[128];
 	atomic_ulong verified;	/* pages */
+	atomic_int op;		/* what it is at, */
+	atomic_ulong since;	/* and since when */
 	struct event ring[RING];
 	atomic_uint head;
 };
@@ -1633,8 +1636,8 @@ static int op_exec_or_kill(struct worker *w)
 		char *argv[] = { "torture-child", "--child", arg, NULL }, *env[] = { NULL };
 		struct area *a = pick_anon(w);
 
-		/* Of all that was inherited */
-		w->child = true;
+		/* Of all that was inherited. @w is not: it is the parent's, too. */
+		self = NULL;
 		sys_mbind(a->addr, area_pages * psz, MPOL_LOCAL, NULL,
 			  MPOL_MF_MOVE | (lazy_supported && !opt.eager ? MPOL_MF_LAZY : 0));
 		if (kill_it)
@@ -1957,7 +1960,10 @@ static void run_op(struct worker *w, bool system)
 	}
 	current_op = i;
 	start = now_usec();
+	atomic_store(&w->since, start);
+	atomic_store(&w->op, i + 1);
 	ret = ops[i].fn(w);
+	atomic_store(&w->op, 0);
 	atomic_fetch_add_explicit(&w->usec[i], now_usec() - start, memory_order_relaxed);
 	atomic_fetch_add_explicit(ret > 0 ? &w->done[i] : ret ? &w->busy[i] : &w->failed[i], 1,
 				  memory_order_relaxed);
@@ -1972,13 +1978,34 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	_exit(100);
 }
 
+/* Asked where it is */
+static void on_question(int sig, siginfo_t *info, void *context)
+{
+	char text[160];
+	int n = 0;
+
+#ifdef __x86_64__
+	ucontext_t *uc = context;
+
+	n = snprintf(text, sizeof(text), "# worker %d is at ip %#llx, sp %#llx, cr2 %#llx\n",
+		     self ? self->nr : -1, (unsigned long long)uc->uc_mcontext.gregs[REG_RIP],
+		     (unsigned long long)uc->uc_mcontext.gregs[REG_RSP],
+		     (unsigned long long)uc->uc_mcontext.gregs[REG_CR2]);
+#endif
+	if (n > 0 && write(STDOUT_FILENO, text, n) != n)
+		return;
+}
+
 static void catch_signals(void)
 {
+	struct sigaction ask = { .sa_sigaction = on_question, .sa_flags = SA_SIGINFO | SA_RESTART };
+
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	sigaction(SIGILL, &sa, NULL);
+	sigaction(SIGUSR2, &ask, NULL);
 }
 
 static int open_uffd(void)
@@ -2439,6 +2466,46 @@ static void print_history(uint64_t addr)
 	}
 }
 
+/* What keeps those who do not come to an end? Look at them twice. */
+static void print_hung(void)
+{
+	static const char * const names[] = { "stat", "syscall", "stack" };
+	char path[64], buf[2048], *p;
+	int i, round, fd;
+	unsigned int j;
+	ssize_t n;
+
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i <= opt.procs * opt.threads; i++) {
+			struct worker *w = &g->workers[i];
+			int op = atomic_load(&w->op);
+
+			if (!op)
+				continue;
+			ksft_print_msg("worker %d, tid %d: in %s for %llu ms\n", i, w->tid,
+				       ops[op - 1].name,
+				       (unsigned long long)(now_usec() - w->since) / 1000);
+			for (j = 0; j < ARRAY_SIZE(names); j++) {
+				snprintf(path, sizeof(path), "/proc/%d/%s", w->tid, names[j]);
+				fd = open(path, O_RDONLY);
+				n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+				if (fd >= 0)
+					close(fd);
+				if (n <= 0)
+					continue;
+				buf[n] = '\0';
+				for (p = strtok(buf, "\n"); p; p = strtok(NULL, "\n"))
+					ksft_print_msg("  %s: %s\n", names[j], p);
+			}
+			/* It prints its registers */
+			syscall(__NR_tkill, w->tid, SIGUSR2);
+		}
+		write_text("/proc/sysrq-trigger", "l");
+		sleep(3);
+	}
+	write_text("/proc/sysrq-trigger", "w");
+}
+
 static void usage(void)
 {
 	printf("usage: migrate_on_fault_torture [OPTION]...\n"
@@ -2607,17 +2674,10 @@ int main(int argc, char **argv)
 			continue;
 		}
 		print_failures(&printed);
-		if (now_usec() > deadline + 120000000ULL + opt.seconds * 500000ULL) {
+		if (now_usec() > deadline + 90000000ULL + opt.seconds * 250000ULL) {
 			hung = true;
 			failure(0, "%d processes do not come to an end", left);
-			for (i = 0; i <= opt.procs * opt.threads; i++) {
-				char path[64], buf[128] = "";
-
-				snprintf(path, sizeof(path), "/proc/%d/wchan", g->workers[i].tid);
-				read_text(path, buf, sizeof(buf));
-				ksft_print_msg("worker %d, tid %d: %s\n", i, g->workers[i].tid, buf);
-			}
-			write_text("/proc/sysrq-trigger", "w");
+			print_hung();
 			for (i = 0; i <= opt.procs; i++)
 				if (pids[i])
 					kill(pids[i], SIGKILL);
