@@ -154,6 +154,7 @@ struct failure {
 	atomic_int ready;
 	char text[512];
 	uint64_t addr;
+	int proc;
 };
 
 static struct shared {
@@ -233,6 +234,7 @@ static void __attribute__((format(printf, 2, 3))) failure(uint64_t addr, const c
 	vsnprintf(g->failures[i].text, sizeof(g->failures[i].text), fmt, ap);
 	va_end(ap);
 	g->failures[i].addr = addr;
+	g->failures[i].proc = self ? self->proc : -1;
 	atomic_store(&g->failures[i].ready, 1);
 }
 
@@ -1621,6 +1623,13 @@ static int op_fork(struct worker *w)
 	return 1;
 }
 
+/* For who touches what another thread was about to change when he was forked */
+static void wait_for_the_end(int sig)
+{
+	for (;;)
+		pause();
+}
+
 /* A process ends with marks left: by exec, by exit, by a signal */
 static int op_exec_or_kill(struct worker *w)
 {
@@ -1640,6 +1649,8 @@ static int op_exec_or_kill(struct worker *w)
 		self = NULL;
 		sys_mbind(a->addr, area_pages * psz, MPOL_LOCAL, NULL,
 			  MPOL_MF_MOVE | (lazy_supported && !opt.eager ? MPOL_MF_LAZY : 0));
+		signal(SIGSEGV, wait_for_the_end);
+		signal(SIGBUS, wait_for_the_end);
 		if (kill_it)
 			for (;;)
 				*(volatile char *)(a->addr + rnd(w, area_pages) * psz);
@@ -2440,7 +2451,7 @@ static void print_failures(int *printed)
 }
 
 /* The last that all did, to the pages in question if there are any */
-static void print_history(uint64_t addr)
+static void print_history(uint64_t addr, int proc)
 {
 	int i, printed = 0;
 	unsigned int j;
@@ -2454,6 +2465,9 @@ static void print_history(uint64_t addr)
 		for (j = head > RING ? head - RING : 0; j < head; j++) {
 			struct event *e = &w->ring[j % RING];
 
+			/* All processes have their memory at the same addresses */
+			if (addr && proc >= 0 && w->proc != proc)
+				continue;
 			if (addr ? addr < e->addr || addr >= e->addr + e->len : head - j > 3)
 				continue;
 			ksft_print_msg("  %d: %llu %s %#llx+%#llx %#llx = %d\n", w->nr,
@@ -2687,7 +2701,7 @@ int main(int argc, char **argv)
 	}
 	print_failures(&printed);
 	if (atomic_load(&g->nr_failures))
-		print_history(g->failures[0].addr & ~(psz - 1));
+		print_history(g->failures[0].addr & ~(psz - 1), g->failures[0].proc);
 
 	for (i = 0; i < NR_SHARED; i++) {
 		munmap(g->areas[i].addr, area_pages * psz);
