@@ -1057,6 +1057,37 @@ static int op_collapse(struct worker *w)
 	return !ret;
 }
 
+/*
+ * All that splits VMAs leaves them too small for huge pages: make one of a block
+ * again, and let it have one. Moved as a whole, it is looked at.
+ */
+static int op_huge_block(struct worker *w)
+{
+	struct area *a = pick_area(w);
+	unsigned long block = rnd(w, area_blocks);
+	char *p = a->addr + block * BLOCK;
+	struct uffdio_range range = { (uintptr_t)p, BLOCK };
+	int ret;
+
+	munlock(p, BLOCK);
+	if (w->uffd >= 0)
+		ioctl(w->uffd, UFFDIO_UNREGISTER, &range);
+	madvise(p, BLOCK, MADV_UNMERGEABLE);
+	madvise(p, BLOCK, MADV_HUGEPAGE);
+	if (chance(w, 70))
+		mbind_random(w, p, BLOCK, true);
+	/* Without PROT_EXEC, as the others; not while somebody has it write-protected */
+	if (!block_tryshare(a, block))
+		return -1;
+	mprotect(p, BLOCK, PROT_READ | PROT_WRITE);
+	ret = madvise(p, BLOCK, MADV_COLLAPSE);
+	note((uintptr_t)p, BLOCK, 0, ret ? -errno : 0);
+	block_unshare(a, block);
+	mbind_random(w, p, BLOCK, true);
+	access_range(w, a, block * block_pages + rnd(w, block_pages), 16, 30);
+	return !ret;
+}
+
 static int op_hugepage(struct worker *w)
 {
 	return madvise_any(w, pick_area(w), chance(w, 70) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -1916,7 +1947,8 @@ static struct op {
 	{ "willneed",		op_willneed, 15 },
 	{ "populate",		op_populate, 10 },
 	{ "collapse",		op_collapse, 20 },
-	{ "hugepage",		op_hugepage, 20 },
+	{ "huge_block",		op_huge_block, 40 },
+	{ "hugepage",		op_hugepage, 10 },
 	{ "ksm",		op_ksm, 10 },
 	{ "zap_shared",		op_zap_shared, 20 },
 	{ "mlock",		op_mlock, 15 },
@@ -2267,6 +2299,7 @@ static void probe(void)
 	if (access(THP_DIR "enabled", W_OK)) {
 		without("thp_settings", "no THP");
 		without("collapse", "no THP");
+		without("huge_block", "no THP");
 		without("hugepage", "no THP");
 	}
 	/* EINVAL: compiled out; an address that is not mapped is EFAULT or ENOMEM */
@@ -2365,11 +2398,11 @@ static void drain(void)
 }
 
 /* Wait for it to become true, as what is freed is freed behind our back */
-static bool eventually_zero(unsigned long long (*fn)(void), unsigned long long *val)
+static bool eventually_zero(unsigned long long (*fn)(void), int tries, unsigned long long *val)
 {
 	int i;
 
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < tries; i++) {
 		drain();
 		*val = fn();
 		if (!*val)
@@ -2739,10 +2772,10 @@ int main(int argc, char **argv)
 	ksft_test_result(!atomic_load(&g->nr_failures), "content and ends of all workers\n");
 	ksft_test_result(!hung && !bad && lazy && core[2] && verified > 1000 && moved,
 			 "something was done: %llu binds, %llu pages verified\n", lazy, verified);
-	ksft_test_result(eventually_zero(isolated, &val), "nothing isolated is left: %llu\n", val);
-	ksft_test_result(eventually_zero(mlocked, &val), "nothing mlocked is left: %llu\n", val);
+	ksft_test_result(eventually_zero(isolated, 200, &val), "nothing isolated is left: %llu\n", val);
+	ksft_test_result(eventually_zero(mlocked, 200, &val), "nothing mlocked is left: %llu\n", val);
 	if (cgroup_dir[0]) {
-		left = eventually_zero(charged, &val);
+		left = eventually_zero(charged, 200, &val);
 		ksft_test_result(left, "nothing charged is left:%s\n", charges);
 		for (i = 0; i < 2; i++) {
 			char path[128];
@@ -2757,7 +2790,7 @@ int main(int argc, char **argv)
 	if (access(PAGE_OWNER, R_OK))
 		ksft_test_result_skip("no page moved by a fault is left: no " PAGE_OWNER "\n");
 	else
-		ksft_test_result(eventually_zero(owned, &val),
+		ksft_test_result(eventually_zero(owned, 2, &val),
 				 "no page moved by a fault is left: %llu\n", val);
 	ksft_finished();
 }
