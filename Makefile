@@ -4,7 +4,7 @@
 TOPO ?= 2n
 REV ?= patched
 CONFIG ?= base
-export LINUX JOBS TREE MOF_CACHE
+export LINUX JOBS TREE MOF_CACHE TORTURE
 unexport MAKEFLAGS MFLAGS
 
 .PHONY: help
