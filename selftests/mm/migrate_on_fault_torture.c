@@ -39,6 +39,7 @@
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -2636,6 +2637,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "--child"))
 		return exec_child(strtoul(argv[2], NULL, 0));
 	parse(argv);
+	/* The console is going to name it */
+	prctl(PR_SET_NAME, "torture");
 	ksft_print_header();
 	psz = sysconf(_SC_PAGESIZE);
 	block_pages = BLOCK / psz;
