@@ -2419,11 +2419,14 @@ static unsigned long long isolated(void)
 	return vm_counter("nr_isolated_anon") + vm_counter("nr_isolated_file");
 }
 
-static char charges[256];	/* what there was, for the result */
+static char charges[512];	/* what there was, for the result */
 
 static unsigned long long charged(void)
 {
-	static const char * const keys[] = { "anon", "shmem", "file", "unevictable" };
+	static const char * const keys[] = {
+		"anon", "shmem", "file", "swapcached", "inactive_anon", "active_anon",
+		"unevictable",
+	};
 	unsigned long long sum = 0, n;
 	unsigned int i, j;
 	char path[128], buf[32];
@@ -2431,6 +2434,9 @@ static unsigned long long charged(void)
 	charges[0] = '\0';
 
 	for (i = 0; i < 2; i++) {
+		/* What an exit could not lock stays in the swap cache until then */
+		snprintf(path, sizeof(path), "%s/%u/memory.reclaim", cgroup_dir, i);
+		write_text(path, "64M");
 		snprintf(path, sizeof(path), "%s/%u/memory.stat", cgroup_dir, i);
 		for (j = 0; j < ARRAY_SIZE(keys); j++) {
 			n = file_counter(path, keys[j]);
