@@ -224,7 +224,7 @@ static bool chance(struct worker *w, unsigned int percent)
  * Failures, as found by any process; printed by the first one. The first failure
  * stops all.
  */
-static void __attribute__((format(printf, 2, 3))) failure(uint64_t addr, const char *fmt, ...)
+static void __printf(2, 3) failure(uint64_t addr, const char *fmt, ...)
 {
 	int i = atomic_fetch_add(&g->nr_failures, 1);
 	va_list ap;
@@ -2328,7 +2328,6 @@ static void make_cgroups(void)
 	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%d", cgroup_dir, i);
 		mkdir(path, 0755);
-		snprintf(path, sizeof(path), "%s/%d/memory.swap.max", cgroup_dir, i);
 	}
 }
 
