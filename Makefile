@@ -4,7 +4,7 @@
 TOPO ?= 2n
 REV ?= patched
 CONFIG ?= base
-export LINUX JOBS TREE MOF_CACHE CMD SOB PREFIX
+export LINUX JOBS TREE MOF_CACHE CMD SOB PREFIX TORTURE
 unexport MAKEFLAGS MFLAGS
 
 .PHONY: help
@@ -21,6 +21,9 @@ help:
 	@echo 'make bench      instructions that the series costs and saves; BENCH=short: sooner'
 	@echo 'make report     a page of what the last runs found, out/report.html'
 	@echo 'make jobs       all of it as jobs, a command a line, to spread over machines'
+	@echo 'make torture    everything at once to the same memory: SECONDS= SEED= TOPO= CONFIG='
+	@echo 'make test-debug    selftest and torture on a kernel with KASAN, lockdep and more'
+	@echo 'make test-inject   torture while allocations fail: SECONDS= SEED= TOPO= CONFIG='
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make series-check   is the series fit to be posted? what is missing, to whom it goes'
 	@echo 'make send-dry-run   its mails into out/mails, sent nowhere; SOB="Your Name <mail>"'
@@ -35,8 +38,8 @@ help:
 	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
 
-.PHONY: deps demo test tree refresh sync build shell boot bench report jobs checks runtime expected clean distclean
-.PHONY: series-check send-dry-run cover
+.PHONY: deps demo test tree refresh sync build shell boot bench report jobs torture test-debug test-inject
+.PHONY: checks runtime expected clean distclean series-check send-dry-run cover
 deps:
 	@ci/deps.sh
 demo:
@@ -61,6 +64,12 @@ report: deps
 	@ci/report.sh
 jobs:
 	@ci/jobs.sh
+torture: deps
+	@ci/torture.sh $(TOPO) $(CONFIG) $(REV) $(or $(SECONDS),300) $(or $(SEED),0) $(OPTIONS)
+test-debug: deps
+	@ci/test-debug.sh $(or $(SECONDS),300) $(SEED)
+test-inject: deps
+	@TOPO=$(TOPO) CONFIG=$(if $(filter file,$(origin CONFIG)),debug,$(CONFIG)) ci/test-inject.sh $(or $(SECONDS),20) $(SEED)
 checks: deps
 	@ci/checks.sh $(CHECK)
 series-check: deps

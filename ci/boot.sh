@@ -1,9 +1,11 @@
 #!/bin/bash
-# usage: ci/boot.sh TOPOLOGY BZIMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]... -- COMMAND...
+# usage: ci/boot.sh TOPOLOGY BZIMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]...
+#                   [--append PARAMETERS] [--disk SIZE] -- COMMAND...
 #        ci/boot.sh TOPOLOGY BZIMAGE --shell
 # Boots the kernel on configs/topologies/TOPOLOGY.topo (or on the file TOPOLOGY, if
 # there is a slash in it), runs the command and returns its status. --file puts a
-# file at DEST in the guest (/mof/<name>).
+# file at DEST in the guest (/mof/<name>), --append adds to the kernel's parameters,
+# --disk adds an empty disk, /dev/vdb.
 # DIR gets the command, its output (output) and the console (console.log).
 # 120: the guest was lost (no status, time out, or a death of QEMU),
 # 121: the console shows a problem, or is not a whole one.
@@ -22,12 +24,14 @@ topo=$TOP/configs/topologies/$1.topo
 [ "${1%/*}" = "$1" ] || topo=$1
 image=$2
 shift 2
-timeout=600 out='' shell='' files=()
+timeout=600 out='' shell='' files=() parameters='' disk=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--timeout) timeout=$2; shift 2 ;;
 	--out) out=$2; shift 2 ;;
 	--file) files+=("$2"); shift 2 ;;
+	--append) parameters=$2; shift 2 ;;
+	--disk) disk=$2; shift 2 ;;
 	--shell) shell=1; shift ;;
 	--) shift; break ;;
 	*) usage ;;
@@ -66,12 +70,19 @@ cp "$initramfs" "$tmp/initrd"
 truncate -s 1G "$tmp/swap"
 
 append='console=ttyS0 panic=-1 oops=panic ignore_loglevel page_owner=on sysctl.kernel.hung_task_timeout_secs=60'
+# Where the host is busy an emulated timer may be late for the kernel's check of it.
+append="$append no_timer_check $parameters"
 # shellcheck disable=SC2054 # commas belong to QEMU's options
 qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 	-accel "$("$CI/accel.sh")" -kernel "$image" -initrd "$tmp/initrd" -append "$append"
 	-drive "file=$tmp/swap,if=none,id=swap,format=raw,cache=unsafe"
 	-device virtio-blk-pci,drive=swap
 	-device virtio-serial-pci)
+if [ -n "$disk" ]; then
+	truncate -s "$disk" "$tmp/disk"
+	# shellcheck disable=SC2054
+	qemu+=(-drive "file=$tmp/disk,if=none,id=disk,format=raw,cache=unsafe" -device virtio-blk-pci,drive=disk)
+fi
 while read -r option value; do
 	qemu+=("-$option" "$value")
 done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$topo")

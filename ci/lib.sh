@@ -281,6 +281,17 @@ in_background() {
 	return $status
 }
 
+# guest_parameters CONFIG: what a kernel of that configuration wants on its command
+# line. The debug kernel is slow, and that is no reason for its watchdogs to bark.
+guest_parameters() {
+	case $1 in
+	debug)
+		echo page_poison=1 kmemleak=on watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200 \
+			rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300
+		;;
+	esac
+}
+
 # The work tree that 'make tree' leaves and 'make refresh' reads: one a checkout.
 work_tree() {
 	echo "${TREE:-$CACHE/tree/$(basename "$TOP")-$(echo "$TOP" | sha | cut -c1-6)}"

@@ -4,7 +4,7 @@
 # compares the results with ci/expected/migrate_on_fault; with --write, writes
 # that file instead, for a person to read before it is committed. Prints a
 # table; appends pass, fail and skip lines to MOF_RESULTS. CONFIG= (default: base)
-# is the kernel's configuration.
+# is the kernel's configuration. With ONLY=patched the base kernel is left out.
 . "$(dirname "$0")/lib.sh"
 
 config=${CONFIG:-base}
@@ -31,8 +31,11 @@ for t in "${topologies[@]}"; do
 done
 mkdir -p "$out"
 declare -A image
-image[base]=$("$CI/build.sh" "$config" base)
-image[patched]=$("$CI/build.sh" "$config" patched)
+kernels=(base patched)
+[ -z "${ONLY:-}" ] || kernels=("$ONLY")
+for k in "${kernels[@]}"; do
+	image[$k]=$("$CI/build.sh" "$config" "$k")
+done
 selftest=$("$CI/selftests.sh")
 # The reader of KTAP is the kernel's own.
 scratch
@@ -44,7 +47,7 @@ boot() {
 	local dir=$out/$1/$2 status=0
 	mkdir -p "$dir"
 	"$CI/boot.sh" "$1" "${image[$2]}" --timeout "${TEST_TIMEOUT:-900}" --out "$dir" --file "$selftest" \
-		-- /mof/migrate_on_fault || status=$?
+		--append "$(guest_parameters "$config")" -- /mof/migrate_on_fault || status=$?
 	[ $status -lt 128 ] || exit $status
 	touch "$dir/output"
 	# Its status says whether all is well; which test is not, ci/compare reads.
@@ -60,10 +63,10 @@ n=0
 started=$SECONDS
 for t in "${topologies[@]}"; do
 	pids=()
-	[ $n = 0 ] || say "  $n of $((2 * ${#topologies[@]})) guests have run$(yet $n $((2 * ${#topologies[@]})) $((SECONDS - started)))"
-	for k in base patched; do
+	[ $n = 0 ] || say "  $n of $((${#kernels[@]} * ${#topologies[@]})) guests have run$(yet $n $((${#kernels[@]} * ${#topologies[@]})) $((SECONDS - started)))"
+	for k in "${kernels[@]}"; do
 		n=$((n + 1))
-		say "  boot $n of $((2 * ${#topologies[@]})): $t, $k"
+		say "  boot $n of $((${#kernels[@]} * ${#topologies[@]})): $t, $k"
 		if [ "$JOBS" -gt 1 ]; then
 			boot "$t" "$k" 9>&- &
 			pids+=($!)
@@ -83,5 +86,5 @@ if [ -n "$write" ]; then
 	"$CI/compare" --write "$expected" "$out" "${topologies[@]}"
 	say "wrote $expected: read it before you commit it"
 else
-	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" "$expected" "$out" "${topologies[@]}"
+	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" ${ONLY:+--only "$ONLY"} "$expected" "$out" "${topologies[@]}"
 fi

@@ -4784,6 +4784,9 @@ TEST_F(marked, poisoned_page_is_an_obstacle_to_itself_only)
 		a->writes++;
 		EXPECT_TRUE(touch_is_sigbus(a, bad));
 		area_look(_metadata, a, a->p);
+		/* Offlining has moved it where it liked, and so ended its mark. */
+		if (round == 2)
+			a->node[soft] = node;
 		EXPECT_RANGE_ON(0, first, node);
 		EXPECT_RANGE_ON(first, bad - first, round ? node : a->node[first]);
 		EXPECT_RANGE_ON(bad + 1, end - bad - 1,
@@ -4887,13 +4890,15 @@ TEST_F(marked, soft_dirty_survives)
 	area_touch(a, false);
 	for (i = 0; i < a->nr; i++)
 		dirty += pagemap_is_softdirty(pagemap_fd, a->p + i * psize());
-	EXPECT_EQ(0, dirty);
+	/* Any migration of a huge entry that is dirty makes it soft-dirty, too. */
+	if (variant->folio_size != PMD_FOLIO)
+		EXPECT_EQ(0, dirty);
 	mark(_metadata, a, env->src);
 	area_touch(a, true);
 	mark(_metadata, a, env->dst);
 	area_touch(a, false);
 	EXPECT_ALL_ON(a, env->dst);
-	for (i = 0; i < a->nr; i++)
+	for (i = 0, dirty = 0; i < a->nr; i++)
 		dirty += pagemap_is_softdirty(pagemap_fd, a->p + i * psize());
 	EXPECT_EQ(a->nr, dirty);
 	EXPECT_CONTENT(a);

@@ -1,0 +1,34 @@
+#!/bin/bash
+# usage: ci/test-inject.sh [SECONDS [SEED]]
+# The torture program while allocations fail, in a guest of topology TOPO= (2n) with
+# the patched kernel of CONFIG= (debug; inject is quicker and sees less): 1, 10 and
+# 100 per cent of what the kernel's fault injection can choose. SECONDS are for each
+# of the cases, which ci/guest/inject lists. All content must be right, nothing may be
+# left behind, and the console clean.
+. "$(dirname "$0")/lib.sh"
+
+duration=${1:-20} seed=${2:-0} topology=${TOPO:-2n} config=${CONFIG:-debug}
+[ "$seed" != 0 ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+cases=$(sed -n '/^done <<END/,/^END/p' "$CI/guest/inject" | grep -c '^fail')
+[ "$cases" -gt 0 ] || die "ci/guest/inject lists no case"
+
+image=$("$CI/build.sh" "$config" patched)
+program=$("$CI/selftests.sh" migrate_on_fault_torture)
+out=$TOP/out/inject/$topology-$config-$seed
+mkdir -p "$out"
+say "$cases cases of fault injection, $duration s each: $topology, $config, seed $seed"
+status=0
+"$CI/boot.sh" "$topology" "$image" --timeout $((cases * (3 * duration + 300))) --out "$out" \
+	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/inject" \
+	-- /mof/inject "$duration" "$seed" || status=$?
+[ $status -lt 128 ] || exit $status
+
+cat "$out/output"
+passed=$(grep -c '^# Totals: pass:[1-9][0-9]* fail:0 .* error:0' "$out/output" || true)
+verdict=pass
+{ [ $status = 0 ] && [ "$passed" = "$cases" ]; } || verdict=fail
+echo "$verdict fault injection: $topology, $config, seed $seed" >>"${MOF_RESULTS:-/dev/null}"
+if [ $verdict = fail ]; then
+	say "FAILED (status $status, $passed of $cases cases passed), see $out"
+	exit 1
+fi
