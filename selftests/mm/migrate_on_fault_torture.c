@@ -2177,7 +2177,7 @@ static int worker_process(int proc)
 	}
 	/* All have to be there before anybody looks at others */
 	atomic_fetch_add(&g->ready, 1);
-	while (atomic_load(&g->ready) < opt.procs)
+	while (atomic_load(&g->ready) < opt.procs && !stopping())
 		usleep(1000);
 
 	for (i = 0; i < opt.threads; i++)
