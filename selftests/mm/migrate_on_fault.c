@@ -5951,12 +5951,12 @@ static bool trace_start(struct __test_metadata *_metadata)
 		if (access(TRACING_DEBUGFS "instances", F_OK))
 			SKIP(return false, "needs tracefs mounted");
 	}
+	/* Not the names of the tasks: that patches the scheduler on all CPUs. */
+	snprintf(path, sizeof(path), "%soptions/record-cmd", root);
+	ASSERT_EQ(0, env_set(path, "0"));
 	snprintf(env->trace, sizeof(env->trace), "%sinstances/migrate_on_fault_%d",
 		 root, getpid());
 	ASSERT_EQ(0, mkdir(env->trace, 0755));
-	/* Not the names of the tasks: that patches the scheduler on all CPUs. */
-	snprintf(path, sizeof(path), "%s/options/record-cmd", env->trace);
-	ASSERT_EQ(0, write_text(path, "0"));
 	snprintf(path, sizeof(path), "%s/" TRACE_EVENT, env->trace);
 	ASSERT_EQ(0, write_text(path, "1"));
 	return true;

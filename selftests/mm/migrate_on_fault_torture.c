@@ -1233,8 +1233,8 @@ static int op_proc_files(struct worker *w)
 		if (fd < 0)
 			return 0;
 		if (!strcmp(names[which], "pagemap"))
-			ret = pread(fd, w->buf, block_pages * 8,
-				    ((uintptr_t)a->addr + rnd(w, area_blocks) * BLOCK) / psz * 8) > 0;
+			ret = pread(fd, w->buf, block_pages * 8, ((uintptr_t)a->addr +
+				    rnd(w, area_blocks) * BLOCK) / psz * 8) > 0;
 		else
 			for (i = 0; i < 64 && read(fd, w->buf, 4096) > 0; i++)
 				ret = 1;
@@ -1465,7 +1465,8 @@ static void move_back(struct worker *w, char *from, char *to, unsigned long nr)
 			if (mincore(to + i * psz, psz, &vec))
 				continue;
 			if (mremap(to + i * psz, psz, psz, flags, from + i * psz) == MAP_FAILED)
-				failure((uintptr_t)from + i * psz, "mremap() back: errno %d", errno);
+				failure((uintptr_t)from + i * psz,
+					"mremap() back: errno %d", errno);
 		}
 	}
 	if (mmap(to, nr * psz, PROT_READ | PROT_WRITE,
@@ -2151,7 +2152,8 @@ static int worker_process(int proc)
 				return 101;
 			a->addr = map_block_aligned(area_pages * psz, MAP_PRIVATE, a->fd);
 		} else {
-			a->addr = map_block_aligned(area_pages * psz, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+			a->addr = map_block_aligned(area_pages * psz,
+						    MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		}
 		if (!a->addr)
 			return 102;
@@ -2181,7 +2183,8 @@ static int worker_process(int proc)
 		usleep(1000);
 
 	for (i = 0; i < opt.threads; i++)
-		if (pthread_create(&threads[i], &attr, worker_thread, &g->workers[proc * opt.threads + i]))
+		if (pthread_create(&threads[i], &attr, worker_thread,
+				   &g->workers[proc * opt.threads + i]))
 			return 104;
 	for (i = 0; i < opt.threads; i++)
 		pthread_join(threads[i], NULL);
@@ -2376,7 +2379,8 @@ static void make_areas(void)
 			if (id < 0)
 				ksft_exit_fail_perror("shmget");
 			/* An aligned place for it */
-			a->addr = map_block_aligned(area_pages * psz, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+			a->addr = map_block_aligned(area_pages * psz,
+						    MAP_PRIVATE | MAP_ANONYMOUS, -1);
 			if (!a->addr || shmat(id, a->addr, SHM_REMAP) != a->addr)
 				ksft_exit_fail_perror("shmat");
 			shmctl(id, IPC_RMID, NULL);
@@ -2778,14 +2782,16 @@ int main(int argc, char **argv)
 	for (i = 0; i <= opt.procs * opt.threads; i++)
 		verified += g->workers[i].verified;
 	lazy = core[0] + core[1];
-	ksft_print_msg("%llu pages verified, %llu pages migrated, %d soft-offlined\n", verified, moved,
-		       atomic_load(&g->soft_offlined));
+	ksft_print_msg("%llu pages verified, %llu pages migrated, %d soft-offlined\n",
+		       verified, moved, atomic_load(&g->soft_offlined));
 
 	ksft_test_result(!atomic_load(&g->nr_failures), "content and ends of all workers\n");
 	ksft_test_result(!hung && !bad && lazy && core[2] && verified > 1000 && moved,
 			 "something was done: %llu binds, %llu pages verified\n", lazy, verified);
-	ksft_test_result(eventually_zero(isolated, 200, &val), "nothing isolated is left: %llu\n", val);
-	ksft_test_result(eventually_zero(mlocked, 200, &val), "nothing mlocked is left: %llu\n", val);
+	ksft_test_result(eventually_zero(isolated, 200, &val),
+			 "nothing isolated is left: %llu\n", val);
+	ksft_test_result(eventually_zero(mlocked, 200, &val),
+			 "nothing mlocked is left: %llu\n", val);
 	if (cgroup_dir[0]) {
 		left = eventually_zero(charged, 200, &val);
 		ksft_test_result(left, "nothing charged is left:%s\n", charges);
