@@ -251,6 +251,10 @@ static void env_restore(void)
 {
 	char buf[160];
 
+	/* Before there are names of tasks again: see trace_start() */
+	if (env->trace[0])
+		rmdir(env->trace);
+	env->trace[0] = '\0';
 	while (env->nr_settings) {
 		struct setting *s = &env->settings[--env->nr_settings];
 
@@ -267,9 +271,6 @@ static void env_restore(void)
 			 env->cgroup_root);
 		write_text(buf, env->controller);
 	}
-	if (env->trace[0])
-		rmdir(env->trace);
-	env->trace[0] = '\0';
 	env->swap_dev[0] = '\0';
 	env->cgroup_parent[0] = '\0';
 	env->controller[0] = '\0';
