@@ -871,6 +871,16 @@ static int set_folio_order(bool shmem, unsigned int order, const char *val)
 	return env_set(path, val);
 }
 
+/* How many anonymous folios there are of this order; of base pages there is no count. */
+static unsigned long anon_folios(unsigned int order)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), THP_DIR "hugepages-%ukB/stats/nr_anon",
+		 (psize() >> 10) << order);
+	return order ? read_num(path) : 0;
+}
+
 #define PMD_FOLIO	1
 
 /* Of folios of @size, if not base pages (0). Returns false after a SKIP. */
@@ -3888,6 +3898,7 @@ TEST_F(mapped, moves_when_touched_and_not_before)
 	struct area *a = &self->area;
 	unsigned long step = area_step(a), page = step + step / 2 + 1;
 	unsigned long unit = 1UL << a->order, first = page - page % unit;
+	unsigned long folios = anon_folios(a->order);
 
 	numa = numa_balancing_counters();
 	split = vm_counter("thp_split_p*");
@@ -3904,6 +3915,7 @@ TEST_F(mapped, moves_when_touched_and_not_before)
 	EXPECT_CONTENT(a);
 	EXPECT_EQ(numa, numa_balancing_counters());
 	EXPECT_EQ(split, vm_counter("thp_split_p*"));
+	EXPECT_EQ(folios, anon_folios(a->order));
 
 	/* That was it: from now on they are ordinary pages. */
 	moved = pages_moved();
@@ -4014,6 +4026,54 @@ TEST_F(mapped, guard_content_survives_repeated_calls)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 		EXPECT_EQ(0, t[i].bad);
 	}
+	EXPECT_CONTENT(a);
+}
+
+/* The same for one thread that binds the memory before each round. */
+static unsigned long call_and_touch(struct area *a, int me, bool write)
+{
+	struct deadline d = deadline_in(1);
+	unsigned long word = 3 * me, bad = 0;
+	uint64_t round, want, *p;
+	bool last = false;
+
+	for (round = 0; !last; round++) {
+		last = round >= 10 && (round >= 100 || !wait_more(&d));
+		bad += bind_lazy(a, (round + me) % 2 ? env->src : env->dst) != 0;
+		for (unsigned long i = 0; i < a->nr; i++) {
+			p = (uint64_t *)(a->p + i * psize());
+			want = pattern(a, i, word);
+			bad += FORCE_READ(p[word]) != (write && round ? round : want);
+			if (write)
+				__atomic_store_n(p + word, last ? want : round + 1,
+						 __ATOMIC_RELAXED);
+		}
+	}
+	return bad;
+}
+
+/* They share an object, or what the other has not written yet. */
+TEST_F(mapped, two_processes_call_and_touch_at_once)
+{
+	struct area *a = &self->area;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		pin_to_cpu(next_cpu(env->cpu));
+		_exit(!!call_and_touch(a, 1, variant->write));
+	}
+	EXPECT_EQ(0, call_and_touch(a, 0, variant->write));
+	wait_child(_metadata, pid);
+	EXPECT_CONTENT(a);
+
+	/* Now that it has gone, all of it moves again */
+	ASSERT_EQ(0, bind_lazy(a, env->src));
+	area_touch(a, variant->write);
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
 
@@ -5991,8 +6051,8 @@ static unsigned long traced(const char *path, const char *result)
 TEST_F(seen, trace_tells_what_moved)
 {
 	const char *path = variant->cached ? "page_cache" :
-			   variant->backing == ANON && !variant->folio_size ?
-			   "in_place" : "mapped";
+			   variant->backing == ANON &&
+			   variant->folio_size != PMD_FOLIO ? "in_place" : "mapped";
 	struct area *a = &self->area;
 
 	if (!trace_start(_metadata))
