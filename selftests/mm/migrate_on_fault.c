@@ -4053,7 +4053,7 @@ static unsigned long call_and_touch(struct area *a, int me, bool write)
 }
 
 /* They share an object, or what the other has not written yet. */
-TEST_F(mapped, two_processes_call_and_touch_at_once)
+TEST_F(mapped, guard_two_processes_call_and_touch_at_once)
 {
 	struct area *a = &self->area;
 	pid_t pid;
