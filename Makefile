@@ -23,6 +23,9 @@ help:
 	@echo 'make jobs       all of it as jobs, a command a line, to spread over machines'
 	@echo 'make torture    everything at once to the same memory: SECONDS= SEED= TOPO= CONFIG='
 	@echo 'make test-debug    selftest and torture on a kernel with KASAN, lockdep and more'
+	@echo 'make test-kcsan     torture under KCSAN, base and patched, compiled by Clang: SECONDS= SEED='
+	@echo 'make test-others    the kernel'"'"'s own selftests of memory, on base and patched'
+	@echo 'make test-builds    other architectures, Clang, more options; ROWS= for some of them'
 	@echo 'make test-inject   torture while allocations fail: SECONDS= SEED= TOPO= CONFIG='
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make series-check   is the series fit to be posted? what is missing, to whom it goes'
@@ -37,8 +40,10 @@ help:
 	@echo 'LINUX=/path/to/linux uses your own 7.3 tree (git or not) or tarball; it is only read.'
 	@echo 'Topologies: $(basename $(notdir $(wildcard configs/topologies/*.topo)))'
 	@echo 'Configs:    $(basename $(notdir $(wildcard configs/*.config)))'
+	@echo 'Rows of test-builds: $(basename $(notdir $(wildcard configs/builds/*.config)))'
 
 .PHONY: deps demo test tree refresh sync build shell boot bench report jobs torture test-debug test-inject
+.PHONY: test-kcsan test-others test-builds
 .PHONY: checks runtime expected clean distclean series-check send-dry-run cover
 deps:
 	@ci/deps.sh
@@ -70,6 +75,12 @@ test-debug: deps
 	@ci/test-debug.sh $(or $(SECONDS),300) $(SEED)
 test-inject: deps
 	@TOPO=$(TOPO) CONFIG=$(if $(filter file,$(origin CONFIG)),debug,$(CONFIG)) ci/test-inject.sh $(or $(SECONDS),20) $(SEED)
+test-kcsan: deps
+	@TOPO=$(TOPO) ci/test-kcsan.sh $(or $(SECONDS),300) $(SEED)
+test-others: deps
+	@TOPO=$(TOPO) CONFIG=$(CONFIG) ci/test-others.sh
+test-builds: deps
+	@ci/test-builds.sh $(ROWS)
 checks: deps
 	@ci/checks.sh $(CHECK)
 series-check: deps

@@ -1,10 +1,15 @@
 #!/bin/bash
+# usage: ci/accel.sh [ARCH]
 # Prints the accelerator QEMU is to use: KVM if a short real boot under it
 # succeeds, else TCG. The verdict holds until the machine is booted again.
 . "$(dirname "$0")/lib.sh"
 
 if [ -n "${MOF_ACCEL:-}" ]; then
 	echo "$MOF_ACCEL"
+	exit
+fi
+if [ "${1:-x86_64}" != x86_64 ]; then
+	echo tcg,thread=multi
 	exit
 fi
 need qemu-system-x86_64

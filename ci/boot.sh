@@ -1,11 +1,11 @@
 #!/bin/bash
-# usage: ci/boot.sh TOPOLOGY BZIMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]...
-#                   [--append PARAMETERS] [--disk SIZE] -- COMMAND...
-#        ci/boot.sh TOPOLOGY BZIMAGE --shell
+# usage: ci/boot.sh TOPOLOGY IMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]...
+#                   [--append PARAMETERS] [--disk SIZE] [--allowed FILE] -- COMMAND...
+#        ci/boot.sh TOPOLOGY IMAGE --shell
 # Boots the kernel on configs/topologies/TOPOLOGY.topo (or on the file TOPOLOGY, if
 # there is a slash in it), runs the command and returns its status. --file puts a
 # file at DEST in the guest (/mof/<name>), --append adds to the kernel's parameters,
-# --disk adds an empty disk, /dev/vdb.
+# --disk adds an empty disk, /dev/vdb; --allowed names a file for ci/check-console.
 # DIR gets the command, its output (output) and the console (console.log).
 # 120: the guest was lost (no status, time out, or a death of QEMU),
 # 121: the console shows a problem, or is not a whole one.
@@ -25,7 +25,7 @@ topo=$TOP/configs/topologies/$1.topo
 [ "${1%/*}" = "$1" ] || topo=$1
 image=$2
 shift 2
-timeout=600 out='' shell='' files=() parameters='' disk=''
+timeout=600 out='' shell='' files=() parameters='' disk='' allowed=$CI/allowed-splats
 while [ $# -gt 0 ]; do
 	case $1 in
 	--timeout) timeout=$2; shift 2 ;;
@@ -33,6 +33,7 @@ while [ $# -gt 0 ]; do
 	--file) files+=("$2"); shift 2 ;;
 	--append) parameters=$2; shift 2 ;;
 	--disk) disk=$2; shift 2 ;;
+	--allowed) allowed=$2; shift 2 ;;
 	--shell) shell=1; shift ;;
 	--) shift; break ;;
 	*) usage ;;
@@ -43,6 +44,11 @@ done
 [ -f "$image" ] || die "there is no kernel image '$image'"
 [[ $timeout =~ ^[1-9][0-9]*$ ]] || die "a time limit of '$timeout': say a number of seconds"
 need cpio setpriv
+# What ci/build.sh says beside the image.
+if [ -e "$(dirname "$image")/arch" ]; then
+	ARCH=$(<"$(dirname "$image")/arch")
+fi
+machine
 
 scratch
 out=${out:-$tmp/out}
@@ -64,18 +70,18 @@ if [ -z "$shell" ]; then
 	chmod 755 "$root/mof/command"
 	cp "$root/mof/command" "$out/command"
 fi
-initramfs=$("$CI/initramfs.sh")
+initramfs=$("$CI/initramfs.sh" "$ARCH")
 cp "$initramfs" "$tmp/initrd"
 (cd "$root" && find . -print0 | sort -z | cpio --null -o -H newc -R 0:0 --quiet | gzip -1) >>"$tmp/initrd"
 
 truncate -s 1G "$tmp/swap"
 
-append='console=ttyS0 panic=-1 oops=panic ignore_loglevel page_owner=on sysctl.kernel.hung_task_timeout_secs=60'
+append="console=$CONSOLE panic=-1 oops=panic ignore_loglevel page_owner=on sysctl.kernel.hung_task_timeout_secs=60"
 # Where the host is busy an emulated timer may be late for the kernel's check of it.
 append="$append no_timer_check $parameters"
 # shellcheck disable=SC2054 # commas belong to QEMU's options
-qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
-	-accel "$("$CI/accel.sh")" -kernel "$image" -initrd "$tmp/initrd" -append "$append"
+qemu=("${QEMU[@]}" -nodefaults -no-user-config -display none -no-reboot
+	-accel "$("$CI/accel.sh" "$ARCH")" -kernel "$image" -initrd "$tmp/initrd" -append "$append"
 	-drive "file=$tmp/swap,if=none,id=swap,format=raw,cache=unsafe"
 	-device virtio-blk-pci,drive=swap
 	-device virtio-serial-pci)
@@ -147,7 +153,7 @@ esac
 status=$(cat "$tmp/status" 2>/dev/null) || status=
 [[ $status =~ ^[0-9]+$ ]] || lost "it told no exit status"
 
-"$CI/check-console" "$out/console.log" >"$out/splats" || {
+"$CI/check-console" --allowed "$allowed" "$out/console.log" >"$out/splats" || {
 	say "the console ($(basename "$topo" .topo)) shows a problem:"
 	sed 's/^/    /' "$out/splats" | head -n 60 >&2
 	exit $SPLAT

@@ -1,24 +1,32 @@
 #!/bin/bash
 # usage: ci/build.sh CONFIG base|patched|N
-# Builds the kernel out of tree with ccache and prints the path of its bzImage.
+# Builds the kernel out of tree with ccache and prints the path of its image.
 # An image is kept under a key of everything that goes into it.
 . "$(dirname "$0")/lib.sh"
 
 [ $# = 2 ] || die "usage: ci/build.sh CONFIG base|patched|N"
 config=$1
 check_config "$config"
-need gcc ld make ccache bc flex bison
+toolchain "$config"
+machine
+extra=()
+[ "$ARCH" = x86_64 ] || extra+=("$ARCH")
+[ "$COMPILER" = "${CROSS}gcc" ] || extra+=("$COMPILER")
+[ ${#extra[@]} = 0 ] || "$CI/deps.sh" "${extra[@]}"
+need "$COMPILER" gcc ld make ccache bc flex bison
 commit=$(rev "$2")
 tree=$(lgit rev-parse "$commit^{tree}")
 key=$({
 	"$CI/fragment.sh" "$config"
 	gcc --version
 	ld --version
+	[ "$COMPILER" = gcc ] || "$COMPILER" --version
 	echo "$tree"
 } | sha)
 image=$CACHE/images/$config-$key
-if [ -e "$image/bzImage" ]; then
-	echo "$image/bzImage"
+name=$(basename "$BOOT_IMAGE")
+if [ -e "$image/$name" ]; then
+	echo "$image/$name"
 	exit
 fi
 
@@ -45,6 +53,7 @@ rm -f "$build.unfinished"
 
 rm -rf "$image.new" "$image"
 mkdir "$image.new"
-cp "$build/arch/x86/boot/bzImage" "$build/.config" "$build/System.map" "$image.new"
+echo "$ARCH" >"$image.new/arch"
+cp "$build/$BOOT_IMAGE" "$build/.config" "$build/System.map" "$image.new"
 mv "$image.new" "$image"
-echo "$image/bzImage"
+echo "$image/$name"

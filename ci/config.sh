@@ -1,16 +1,19 @@
 #!/bin/bash
 # usage: ci/config.sh CONFIG SOURCE BUILD
-# Writes BUILD/.config: allnoconfig of SOURCE plus configs/CONFIG.config and what
+# Writes BUILD/.config: allnoconfig of SOURCE (or what a line "# from:" says) plus configs/CONFIG.config and what
 # that is laid over (ci/fragment.sh). Each symbol of them must have survived, or
 # this fails naming it.
 . "$(dirname "$0")/lib.sh"
 
 [ $# = 3 ] || die "usage: ci/config.sh CONFIG SOURCE BUILD"
 scratch
+toolchain "$1"
+from=$(setting "$1" from)
+: "${from:=allnoconfig}"
 mkdir -p "$3"
 "$CI/fragment.sh" "$1" >"$tmp/fragment"
 
-make -C "$2" O="$3" KCONFIG_ALLCONFIG="$tmp/fragment" allnoconfig >"$tmp/log" 2>&1 || {
+make -C "$2" O="$3" ${TOOLCHAIN[@]+"${TOOLCHAIN[@]}"} CC="$COMPILER" KCONFIG_ALLCONFIG="$tmp/fragment" "$from" >"$tmp/log" 2>&1 || {
 	cat "$tmp/log" >&2
 	die "the kernel does not take configs/$1.config"
 }

@@ -1,10 +1,10 @@
 #!/bin/bash
-# usage: ci/debian.sh SUITE download|source PACKAGE DIR
-# Downloads a package of another Debian suite into DIR, from the mirror that the
+# usage: ci/debian.sh SUITE download|source PACKAGE[:ARCH] DIR
+# Downloads a package of another Debian suite or architecture into DIR, from the mirror that the
 # host uses, without touching the host's own lists. apt checks signature and hash.
 . "$(dirname "$0")/lib.sh"
 
-[ $# = 4 ] || die "usage: ci/debian.sh SUITE download|source PACKAGE DIR"
+[ $# = 4 ] || die "usage: ci/debian.sh SUITE download|source PACKAGE[:ARCH] DIR"
 suite=$1 what=$2 package=$3 dir=$4
 
 # The mirror that serves the host's own release; MOF_MIRROR= overrides.
@@ -24,6 +24,8 @@ mirror() {
 	echo "$uri"
 }
 
+arch=$(dpkg --print-architecture)
+[ "${package#*:}" = "$package" ] || arch=${package#*:}
 scratch
 apt=$tmp/apt
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -39,9 +41,10 @@ echo "$type [signed-by=$keyring] $(mirror) $suite main" >"$apt/src.list"
 get=(apt-get -q -o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status"
 	-o "Dir::Cache=$apt/cache" -o "Dir::Etc::sourcelist=$apt/src.list"
 	-o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- -o Dir::Etc::preferences=-
+	-o "APT::Architecture=$arch" -o "APT::Architectures=$arch"
 	-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3)
 say "downloading $package from $suite"
-(cd "$dir" && "${get[@]}" update && "${get[@]}" "${options[@]}" "$what" "$package") >"$tmp/log" 2>&1 || {
+(cd "$dir" && "${get[@]}" update && "${get[@]}" "${options[@]}" "$what" "${package%:*}") >"$tmp/log" 2>&1 || {
 	tail -n 20 "$tmp/log" >&2
 	die "could not download $package from $suite: check the network"
 }

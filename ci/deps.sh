@@ -1,5 +1,7 @@
 #!/bin/bash
-# Installs the Debian packages that the other scripts need, if any is missing.
+# usage: ci/deps.sh [ARCH|PACKAGE]...
+# Installs the Debian packages that the other scripts need, if any is missing; also
+# what only some configurations need: those for another architecture, PACKAGEs.
 . "$(dirname "$0")/lib.sh"
 
 packages=(
@@ -14,6 +16,15 @@ packages=(
 	# the base's source, the demo's picture
 	debian-archive-keyring ca-certificates gnuplot-nox fonts-dejavu-core
 )
+for p in "$@"; do
+	case $p in
+	i386) ;;
+	arm64) packages+=(qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+	riscv) packages+=(gcc-riscv64-linux-gnu) ;;
+	powerpc) packages+=(gcc-powerpc64le-linux-gnu) ;;
+	*) packages+=("$p") ;;
+	esac
+done
 
 command -v dpkg-query >/dev/null ||
 	die "not a Debian system: install these by your own means, then put a 'dpkg-query' in PATH that succeeds: ${packages[*]}"

@@ -91,7 +91,7 @@ check_topology() {
 }
 
 check_config() {
-	[[ $1 != */* && -f $TOP/configs/$1.config ]] ||
+	[[ ${1#builds/} != */* && -f $TOP/configs/$1.config ]] ||
 		die "there is no configuration '$1': $(names "$TOP"/configs/*.config)"
 }
 
@@ -225,6 +225,55 @@ rev() {
 	esac
 }
 
+# setting CONFIG KEY: what a line "# KEY: VALUE" of configs/CONFIG.config says.
+setting() {
+	sed -n "s/^# $2: *//p" "$TOP/configs/$1.config"
+}
+
+# toolchain CONFIG: what its lines "# arch: NAME" and "# compiler: gcc|clang" ask for,
+# by default x86_64 and gcc. Sets ARCH, CROSS, COMPILER (the command), and
+# TOOLCHAIN, what the kernel's make is told.
+ARCH=x86_64
+CROSS=''
+COMPILER=gcc
+TOOLCHAIN=()
+toolchain() {
+	ARCH=$(setting "$1" arch)
+	case ${ARCH:=x86_64} in
+	x86_64) CROSS='' TOOLCHAIN=() ;;
+	i386) CROSS='' TOOLCHAIN=(ARCH=i386) ;;
+	arm64) CROSS=aarch64-linux-gnu- TOOLCHAIN=(ARCH=arm64) ;;
+	riscv) CROSS=riscv64-linux-gnu- TOOLCHAIN=(ARCH=riscv) ;;
+	powerpc) CROSS=powerpc64le-linux-gnu- TOOLCHAIN=(ARCH=powerpc) ;;
+	*) die "configs/$1.config: the architecture '$ARCH': x86_64, i386, arm64, riscv or powerpc" ;;
+	esac
+	[ -z "$CROSS" ] || TOOLCHAIN+=("CROSS_COMPILE=$CROSS")
+	COMPILER=$(setting "$1" compiler)
+	case ${COMPILER:=gcc} in
+	gcc) COMPILER=${CROSS}gcc ;;
+	clang) COMPILER=clang-19 ;;
+	*) die "configs/$1.config: the compiler '$COMPILER': gcc or clang" ;;
+	esac
+}
+
+# machine: sets for ARCH the emulator, where a build has the kernel's image, and the
+# guest's console.
+# shellcheck disable=SC2034 # for who called
+machine() {
+	case $ARCH in
+	x86_64)
+		QEMU=(qemu-system-x86_64)
+		BOOT_IMAGE=arch/x86/boot/bzImage
+		CONSOLE=ttyS0
+		;;
+	arm64)
+		QEMU=(qemu-system-aarch64 -machine "virt,gic-version=3")
+		BOOT_IMAGE=arch/arm64/boot/Image
+		CONSOLE=ttyAMA0
+		;;
+	esac
+}
+
 # kmake_argv SOURCE BUILD ARGUMENT...: sets KMAKE to the kernel's make as every
 # build here runs it; it does not outlive the script.
 kmake_argv() {
@@ -232,7 +281,7 @@ kmake_argv() {
 	shift 2
 	KMAKE=(env "CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}" "CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 		nice setpriv --pdeathsig TERM make -C "$src" O="$build" -j"$JOBS"
-		CC='ccache gcc' HOSTCC='ccache gcc' LOCALVERSION=
+		${TOOLCHAIN[@]+"${TOOLCHAIN[@]}"} CC="ccache $COMPILER" HOSTCC='ccache gcc' LOCALVERSION=
 		KBUILD_BUILD_USER=mof KBUILD_BUILD_HOST=mof
 		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026'
 		KBUILD_BUILD_VERSION="$(git -C "$src" rev-parse --short=12 'HEAD^{tree}')" "$@")

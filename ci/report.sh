@@ -14,11 +14,12 @@ mkdir "$tmp/verdicts"
 for run in "$out"/tests/*/*/; do
 	t=$(basename "$run")
 	config=$(basename "$(dirname "$run")")
-	[ -e "$run/base/status" ] || continue
 	[ -e "$run/patched/status" ] || continue
+	only=()
+	[ -e "$run/base/status" ] || only=(--only patched)
 	mkdir -p "$tmp/verdicts/$config"
-	"$CI/compare" --results "$tmp/verdicts/$config/$t.new" "$CI/expected/migrate_on_fault" \
-		"$out/tests/$config" "$t" >/dev/null || [ $? = 1 ]
+	"$CI/compare" --results "$tmp/verdicts/$config/$t.new" --config "$config" \
+		${only[@]+"${only[@]}"} "$CI/expected/migrate_on_fault" "$out/tests/$config" "$t" >/dev/null || [ $? = 1 ]
 	mv "$tmp/verdicts/$config/$t.new" "$tmp/verdicts/$config/$t"
 done
 

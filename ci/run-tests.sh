@@ -36,7 +36,7 @@ kernels=(base patched)
 for k in "${kernels[@]}"; do
 	image[$k]=$("$CI/build.sh" "$config" "$k")
 done
-selftest=$("$CI/selftests.sh")
+selftest=$("$CI/selftests.sh" migrate_on_fault "$config")
 # The reader of KTAP is the kernel's own.
 scratch
 base=$("$CI/base.sh")
@@ -86,5 +86,5 @@ if [ -n "$write" ]; then
 	"$CI/compare" --write "$expected" "$out" "${topologies[@]}"
 	say "wrote $expected: read it before you commit it"
 else
-	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" ${ONLY:+--only "$ONLY"} "$expected" "$out" "${topologies[@]}"
+	"$CI/compare" --results "${MOF_RESULTS:-/dev/null}" --config "$config" ${ONLY:+--only "$ONLY"} "$expected" "$out" "${topologies[@]}"
 fi

@@ -6,12 +6,12 @@
 scratch
 base=$("$CI/base.sh")
 lgit archive "$base" tools/testing/kunit | tar -x -C "$tmp"
-printf '*\tf.one\tfail\tpass\n*\tf.two\tpass\tpass\n*\tf.three\tskip\tskip\tno node\n' >"$tmp/expected"
+printf '*\tf.one\tfail\tpass\n*\tf.two\tpass\tpass\n*\tf.three\tskip\tskip\tno node\nc:t*\t*two\tpass\tskip\tnot in c\n' >"$tmp/expected"
 base_ktap='TAP version 13\n1..3\nnot ok 1 f.one\nok 2 f.two\nok 3 f.three # SKIP no node\n'
 good_ktap='TAP version 13\n1..3\nok 1 f.one\nok 2 f.two\nok 3 f.three # SKIP no node\n'
 bad=0 n=0
 
-# try NAME WANT STATUS OUTPUT: a run whose patched guest ended and spoke like that.
+# try NAME WANT STATUS OUTPUT [OPTION...]: a run whose patched guest ended and spoke like that.
 try() {
 	local k dir verdict=pass status=0
 	n=$((n + 1))
@@ -27,7 +27,7 @@ try() {
 		fi
 		python3 "$tmp/tools/testing/kunit/kunit.py" parse --json="$dir/results.json" "$dir/output" >/dev/null 2>&1 || true
 	done
-	"$CI/compare" "$tmp/expected" "$tmp/out" t >"$tmp/table" || status=$?
+	"$CI/compare" "${@:5}" "$tmp/expected" "$tmp/out" t >"$tmp/table" || status=$?
 	if [ $status != "$2" ]; then
 		verdict=fail
 		bad=1
@@ -44,6 +44,10 @@ try "a skip passes" 1 0 "${good_ktap/ # SKIP no node/}"
 try "a test is missing" 1 0 'TAP version 13\n1..2\nok 1 f.one\nok 2 f.two\n'
 try "a test is not listed" 1 0 'TAP version 13\n1..4\nok 1 f.one\nok 2 f.two\nok 3 f.three # SKIP no node\nok 4 f.four\n'
 try "the plan is cut short" 1 0 'TAP version 13\n1..3\nok 1 f.one\nok 2 f.two\n'
+skipped=${good_ktap/f.two/f.two # SKIP not in c}
+try "a skip of that configuration" 0 0 "$skipped" --config c
+try "a skip of another configuration" 1 0 "$skipped" --config d
+try "no skip in that configuration" 1 0 "$good_ktap" --config c
 try "silence" 1 0 ''
 try "a lost guest" 1 120 "$good_ktap"
 try "a splat" 1 121 "$good_ktap"

@@ -13,7 +13,7 @@ cases=$(sed -n '/^done <<END/,/^END/p' "$CI/guest/inject" | grep -c '^fail')
 [ "$cases" -gt 0 ] || die "ci/guest/inject lists no case"
 
 image=$("$CI/build.sh" "$config" patched)
-program=$("$CI/selftests.sh" migrate_on_fault_torture)
+program=$("$CI/selftests.sh" migrate_on_fault_torture "$config")
 out=$TOP/out/inject/$topology-$config-$seed
 mkdir -p "$out"
 say "$cases cases of fault injection, $duration s each: $topology, $config, seed $seed"

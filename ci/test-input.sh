@@ -76,7 +76,7 @@ refuses "JOBS=0" "JOBS='0'.*1 or more" env JOBS=0 ci/jobs.sh
 refuses "JOBS=many" "JOBS='many'" env JOBS=many ci/jobs.sh
 refuses "MOF_CACHE= with a blank" "MOF_CACHE=" env "MOF_CACHE=$tmp/a b" ci/base.sh
 refuses "MOF_CACHE= that cannot be" "cannot write to.*MOF_CACHE=" env "MOF_CACHE=$repo/Makefile/x" ci/base.sh
-refuses "an unknown configuration" "no configuration 'nope': base " ci/build.sh nope base
+refuses "an unknown configuration" "no configuration 'nope': .*base " ci/build.sh nope base
 refuses "a configuration out of the way" "no configuration" ci/build.sh ../configs/base base
 refuses "an unknown topology" "no topology '3n': 2n " ci/run-tests.sh 3n
 refuses "an unknown topology among others" "no topology '3n'" ci/run-tests.sh 2n 3n
@@ -229,6 +229,56 @@ if mount -t tmpfs -o size=4m none "$tmp/small" 2>/dev/null; then
 else
 	echo "skip input: no room (only root can try)" >>"$results"
 fi
+
+# A guest that dies. What stands in for QEMU says what the guest's console does, at the
+# first boot and at the second; see lost() in ci/boot.sh.
+cat >>ci/lib.sh <<END
+machine() { QEMU=("$tmp/qemu") BOOT_IMAGE=x CONSOLE=x; }
+END
+cat >"$tmp/qemu" <<'END'
+#!/bin/bash
+here=$(dirname "$0")
+for a in "$@"; do
+	case $a in
+	file,id=con,path=*) con=${a##*path=} ;;
+	file,id=status,path=*) status=${a##*path=} ;;
+	esac
+done
+boots=$(($(cat "$here/boots") + 1))
+echo $boots >"$here/boots"
+echo '[    0.000000] Linux version 7.3.4' >"$con"
+case $(cut -d' ' -f$boots "$here/does") in
+int3) echo '[    0.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
+late) printf '%s\n' '[    1.000000] mof: command starts' '[    1.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
+panic) echo '[    0.500000] Kernel panic - not syncing: so' >>"$con" ;;
+good)
+	printf '%s\n' '[    1.000000] mof: command starts' '[    2.000000] mof: end, status 0' >>"$con"
+	echo 0 >"$status"
+	;;
+esac
+END
+chmod 755 "$tmp/qemu"
+# boots NAME STATUS HOW-OFTEN DOES...
+boots() {
+	local name=$1 want=$2 times=$3 status=0
+	shift 3
+	echo "$*" >"$tmp/does"
+	echo 0 >"$tmp/boots"
+	MOF_ACCEL=tcg ci/boot.sh 2n Makefile -- true >"$tmp/log" 2>&1 </dev/null || status=$?
+	if [ "$status $(<"$tmp/boots")" = "$want $times" ]; then
+		verdict pass "$name"
+	else
+		say "$name: status $status after $(<"$tmp/boots") boots, not $want after $times:"
+		sed 's/^/    /' "$tmp/log" | head -n 20 >&2
+		verdict fail "$name"
+	fi
+}
+boots "a good guest boots once" 0 1 good good
+boots "lost to int3 in the boot, once more" 0 2 int3 good
+boots "lost to int3 twice" 120 2 int3 int3
+boots "lost to int3 later" 120 1 late good
+boots "a panic in the boot" 120 1 panic good
+boots "a panic in the second boot" 120 2 int3 panic
 
 say "  $n bad inputs and what came after them"
 exit $bad

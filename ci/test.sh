@@ -1,10 +1,12 @@
 #!/bin/bash
-# Everything: the checkers tested, the static checks, the selftest on every
-# topology, and, with TORTURE=SECONDS, torture. The last line counts: N passed, N
-# failed, N skipped.
+# Everything: the checkers tested, the selftest on every topology, the static checks,
+# and beside these TORTURE= (300) seconds of torture on the debug kernel. The last line
+# counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
-MOF_STEPS=10
+MOF_STEPS=11
+TORTURE=${TORTURE:-300}
+[[ $TORTURE =~ ^[0-9]+$ ]] || die "TORTURE= is a number of seconds, not '$TORTURE'"
 # What other commands left in out/ stays, for 'make report'.
 mkdir -p "$TOP/out"
 rm -f "$TOP/out"/results*
@@ -24,6 +26,22 @@ part() {
 	fi
 }
 
+# aside NAME COMMAND...: a part that runs beside the next ones, until join.
+aside=''
+aside() {
+	: >"$MOF_RESULTS.aside"
+	MOF_RESULTS=$MOF_RESULTS.aside part "$@" >"$TOP/out/aside.log" 2>&1 &
+	aside=$!
+	cleanup "kill $aside 2>/dev/null"
+}
+
+join() {
+	local status=0
+	wait "$aside" || status=$?
+	[ $status -lt 128 ] || exit $status
+	cat "$TOP/out/aside.log" >&2
+	cat "$MOF_RESULTS.aside" >>"$MOF_RESULTS"
+}
 
 step "packages"
 "$CI/deps.sh"
@@ -43,10 +61,22 @@ step "the patched kernel"
 part "patched kernel" "$CI/build.sh" base patched
 step "the selftest on $(find "$TOP/configs/topologies" -name '*.topo' | wc -l) topologies"
 part "selftest" "$CI/run-tests.sh"
-step "torture, ${TORTURE:-0} s (TORTURE=)"
-[ "${TORTURE:-0}" = 0 ] || part "torture" "$CI/torture.sh" 2n base patched "$TORTURE"
+step "torture, $TORTURE s (TORTURE=), beside the static checks"
+if [ "$TORTURE" != 0 ]; then
+	part "debug kernel" "$CI/build.sh" debug patched
+	seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+	# Emulated by one thread: the other CPU is for the checks.
+	accel=$("$CI/accel.sh")
+	MOF_ACCEL=${accel/multi/single} aside "torture" "$CI/torture.sh" 2n debug patched "$TORTURE" "$seed"
+	# While it boots, it does not stand it to be kept waiting.
+	console=$TOP/out/torture/2n-debug-patched-$seed/console.log
+	while kill -0 "$aside" 2>/dev/null && ! grep -qs 'mof: command starts' "$console"; do
+		sleep 1
+	done
+fi
 step "static checks"
 part "checks" "$CI/checks.sh"
+[ -z "$aside" ] || join
 
 step "summary"
 about "$TOP/out/results.about"

@@ -14,7 +14,7 @@ shift $(($# < 5 ? $# : 5))
 [ "$seed" != 0 ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 image=$("$CI/build.sh" "$config" "$revision")
-program=$("$CI/selftests.sh" migrate_on_fault_torture)
+program=$("$CI/selftests.sh" migrate_on_fault_torture "$config")
 out=$TOP/out/torture/$topology-$config-$revision-$seed${*:+-$(echo "$*" | tr -cs 'a-z0-9\n' -)}
 mkdir -p "$out"
 say "torture, $duration s: $topology, $config, $revision, seed $seed $*"

@@ -1,0 +1,67 @@
+#!/bin/bash
+# usage: ci/test-kcsan.sh [SECONDS [SEED]]
+# Data races, as KCSAN sees them in kernels that Clang compiled, while the torture
+# program runs for SECONDS (300) on the base and on the patched kernel, in guests of
+# topology TOPO= (2n). A race in a function that the series adds or changes fails,
+# unless the base has the same; the others are the kernel's own and are listed, with
+# their reports, in out/kcsan/.
+. "$(dirname "$0")/lib.sh"
+
+duration=${1:-300} seed=${2:-0} topology=${TOPO:-2n}
+[[ $duration =~ ^[1-9][0-9]*$ ]] || die "SECONDS= is a number of seconds, not '$duration'"
+[ "$seed" != 0 ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+check_topology "$topology"
+scratch
+{
+	cat "$CI/allowed-splats"
+	printf '%s\t%s\t%s\n' '^BUG: KCSAN: data-race in ' 'told apart by ci/test-kcsan.sh' 'never'
+} >"$tmp/allowed"
+
+# Functions whose code the series touches: what git names above a hunk, and what it adds.
+base=$("$CI/base.sh")
+patched=$(rev patched)
+lgit diff -U0 "$base" "$patched" -- '*.c' '*.h' ':!tools' ':!Documentation' ':!samples' |
+	sed -n -E -e 's/^@@ [^@]*@@ (.*)$/\1/p' -e 's/^\+([a-z].*[ *])([a-z_0-9]+)\(.*$/ \2(/p' |
+	sed -n -E 's/^(.*[ *])?([a-z_0-9]+)\(.*$/\2/p' | sort -u >"$tmp/ours"
+[ "$(wc -l <"$tmp/ours")" -gt 20 ] || die "the series touches no functions?"
+
+# races CONSOLE: one line a pair of functions, sorted within.
+races() {
+	sed -n -E 's/^.*BUG: KCSAN: data-race in ([^ ]+) \/ ([^ ]+)$/\1 \2/p; s/^.*BUG: KCSAN: data-race in ([^ ]+)$/\1/p' "$1" |
+		awk '{ if (NF == 2 && $2 < $1) print $2, $1; else print $0 }' | sort -u
+}
+
+out=$TOP/out/kcsan/$topology-$seed
+rm -rf "$out"
+program=$("$CI/selftests.sh" migrate_on_fault_torture kcsan)
+for k in base patched; do
+	image=$("$CI/build.sh" kcsan $k)
+	mkdir -p "$out/$k"
+	say "torture under KCSAN, $duration s: $topology, $k, seed $seed"
+	status=0
+	"$CI/boot.sh" "$topology" "$image" --timeout $((3 * duration + 1200)) --out "$out/$k" --disk 128M \
+		--allowed "$tmp/allowed" --file "$program" --file "$CI/guest/torture" \
+		-- /mof/torture --dio /dev/vdb:0 --seconds "$duration" --seed "$seed" || status=$?
+	[ $status -lt 128 ] || exit $status
+	[ $status = 0 ] || touch "$out/$k/failed"
+	grep -q 'kcsan: enabled early' "$out/$k/console.log" || { say "  KCSAN was not on"; touch "$out/$k/failed"; }
+	races "$out/$k/console.log" >"$out/$k/races"
+	say "  $(wc -l <"$out/$k/races") pairs of functions race"
+done
+
+verdict=pass
+[ ! -e "$out/patched/failed" ] || verdict=fail
+echo "Data races that only the patched kernel showed, the other function of each pair after it:"
+comm -13 "$out/base/races" "$out/patched/races" >"$out/new"
+while read -r a b; do
+	if grep -qxF -e "$a" ${b:+-e "$b"} "$tmp/ours"; then
+		echo "    $a $b: in a function that the series touches"
+		verdict=fail
+	else
+		echo "    $a $b"
+	fi
+done <"$out/new"
+echo "and those of both:"
+comm -12 "$out/base/races" "$out/patched/races" | sed 's/^/    /'
+echo "$verdict data races: $topology, seed $seed" >>"${MOF_RESULTS:-/dev/null}"
+[ $verdict = pass ] || { say "FAILED, see $out"; exit 1; }
