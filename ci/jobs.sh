@@ -2,8 +2,10 @@
 # usage: ci/jobs.sh [--json|--gitlab] [KIND...]
 # Prints the matrix as jobs, a command a line, for whoever spreads them over several
 # machines; any of them may run anywhere, in any order. Kinds: checks (one job a
-# check), build (each prefix of the series), runtime (the selftest, each topology
-# with each configuration that boots), demo, bench. --json: as one JSON array;
+# check), build (each prefix of the series), builds (other architectures and options),
+# runtime (the selftest, each topology with each configuration that boots), torture
+# (with fault injection and KCSAN), others (the kernel's own selftests), demo, bench.
+# --json: as one JSON array;
 # --gitlab: as a GitLab CI pipeline, with the packages and the cache of each.
 . "$(dirname "$0")/lib.sh"
 
@@ -13,14 +15,14 @@ case ${1:-} in
 -*) die "--json or --gitlab, not '$1'" ;;
 esac
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(checks build runtime demo bench)
+[ ${#kinds[@]} -gt 0 ] || kinds=(checks build builds runtime torture others demo bench)
 
-# check is for objects only, and bench for 'make bench'.
+# check is for objects only, bench for 'make bench', kcsan for 'make test-kcsan'.
 booted() {
 	local name
 	for name in $(names "$TOP"/configs/*.config); do
 		case $name in
-		check | bench) continue ;;
+		check | bench | kcsan) continue ;;
 		esac
 		if boots "$name"; then
 			echo "$name"
@@ -47,8 +49,17 @@ jobs_of() {
 			done
 		done
 		;;
+	builds) printf 'make test-builds ROWS=%s\n' $(names "$TOP"/configs/builds/*.config) ;;
+	torture)
+		for t in $(names "$TOP"/configs/topologies/*.topo); do
+			echo "make torture TOPO=$t CONFIG=debug"
+		done
+		echo 'make test-inject'
+		echo 'make test-kcsan'
+		;;
+	others) echo 'make test-others' ;;
 	demo | bench) echo "make $1" ;;
-	*) die "no such kind of job: '$1': checks, build, runtime, demo, bench" ;;
+	*) die "no such kind of job: '$1': checks, build, builds, runtime, torture, others, demo, bench" ;;
 	esac
 }
 

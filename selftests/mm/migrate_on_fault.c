@@ -3786,6 +3786,31 @@ static long touch_faults(struct area *a, bool write)
 }
 
 /*
+ * How many faults the first touch of a page takes that migration has mapped: one if
+ * hardware does not set the accessed bit, and the entry has lost it on the way.
+ */
+static long faults_after_migration(struct __test_metadata *_metadata)
+{
+	struct node_mask src = mask_of(env->src), dst = mask_of(env->dst);
+	long faults;
+	char *p;
+
+	p = mmap(NULL, psize(), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, sys_mbind(p, psize(), MPOL_BIND, &src, 0));
+	*p = 1;
+	ASSERT_EQ(0, sys_mbind(p, psize(), MPOL_BIND, &dst,
+			       MPOL_MF_MOVE | MPOL_MF_STRICT));
+	faults = minor_faults();
+	FORCE_READ(*p);
+	faults = minor_faults() - faults;
+	munmap(p, psize());
+	EXPECT_GE(1, faults);
+	return faults;
+}
+
+/*
  * Pages of folios of @size, mapped, on @node; two folios at least. Returns false
  * after a SKIP.
  */
@@ -3929,10 +3954,14 @@ TEST_F(mapped, one_fault_is_enough)
 {
 	struct area *a = &self->area;
 	unsigned long step = area_step(a);
+	long most = 1 + faults_after_migration(_metadata);
 
 	mark(_metadata, a, env->dst);
 	for (unsigned long i = step - 1; i < a->nr; i += step) {
-		EXPECT_EQ(1, poke_faults(a, i, variant->write));
+		long faults = poke_faults(a, i, variant->write);
+
+		EXPECT_LE(1, faults);
+		EXPECT_GE(most, faults);
 		EXPECT_EQ(0, poke_faults(a, i, true));
 	}
 	area_look(_metadata, a, a->p);
@@ -4354,11 +4383,12 @@ TEST_F(marked, eager_call_moves_at_once)
 {
 	struct node_mask mask = mask_of(env->dst);
 	struct area *a = &self->area;
+	long most = a->nr * faults_after_migration(_metadata);
 
 	ASSERT_EQ(0, sys_mbind(a->p, area_size(a), MPOL_BIND, &mask,
 			       MPOL_MF_MOVE | MPOL_MF_STRICT));
 	EXPECT_ALL_ON(a, env->dst);
-	EXPECT_EQ(0, touch_faults(a, true));
+	EXPECT_GE(most, touch_faults(a, true));
 	EXPECT_CONTENT(a);
 }
 
