@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything: the checkers tested, the selftest on every topology, the static checks,
-# and beside these TORTURE= (300) seconds of torture on the debug kernel. The last line
-# counts: N passed, N failed, N skipped.
+# and beside these TORTURE= (300) seconds of torture. The last line counts: N passed, N
+# failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
 MOF_STEPS=11
@@ -63,13 +63,12 @@ step "the selftest on $(find "$TOP/configs/topologies" -name '*.topo' | wc -l) t
 part "selftest" "$CI/run-tests.sh"
 step "torture, $TORTURE s (TORTURE=), beside the static checks"
 if [ "$TORTURE" != 0 ]; then
-	part "debug kernel" "$CI/build.sh" debug patched
 	seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 	# Emulated by one thread: the other CPU is for the checks.
 	accel=$("$CI/accel.sh")
-	MOF_ACCEL=${accel/multi/single} aside "torture" "$CI/torture.sh" 2n debug patched "$TORTURE" "$seed"
+	MOF_ACCEL=${accel/multi/single} aside "torture" "$CI/torture.sh" 2n base patched "$TORTURE" "$seed"
 	# While it boots, it does not stand it to be kept waiting.
-	console=$TOP/out/torture/2n-debug-patched-$seed/console.log
+	console=$TOP/out/torture/2n-base-patched-$seed/console.log
 	while kill -0 "$aside" 2>/dev/null && ! grep -qs 'mof: command starts' "$console"; do
 		sleep 1
 	done
