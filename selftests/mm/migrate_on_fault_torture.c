@@ -2235,6 +2235,16 @@ static void without(const char *name, const char *why)
 	ksft_exit_fail_msg("there is no operation %s\n", name);
 }
 
+static bool is_on(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		if (!strcmp(ops[i].name, name))
+			return !ops[i].off;
+	return false;
+}
+
 static bool in_list(const char *list, const char *name)
 {
 	size_t len = strlen(name);
@@ -2310,6 +2320,10 @@ static void probe(void)
 	/* EINVAL: compiled out; an address that is not mapped is EFAULT or ENOMEM */
 	if (madvise(NULL, 4096, MADV_SOFT_OFFLINE) && errno == EINVAL)
 		without("soft_offline", "no MEMORY_FAILURE");
+	/* A memory block with a poisoned page goes offline, but not online again */
+	if (is_on("soft_offline") && is_on("memory_block"))
+		without(opt.seed & 1 ? "soft_offline" : "memory_block",
+			"never both, and the seed decides");
 	if (!cgroup_dir[0])
 		without("cgroup", "no cgroup2 with memory and cpuset");
 }
