@@ -2182,10 +2182,13 @@ static int worker_process(int proc)
 	while (atomic_load(&g->ready) < opt.procs && !stopping())
 		usleep(1000);
 
+	/* Their stacks must not come where mremap() has left a hole */
+	pthread_rwlock_rdlock(&mmap_lock);
 	for (i = 0; i < opt.threads; i++)
 		if (pthread_create(&threads[i], &attr, worker_thread,
 				   &g->workers[proc * opt.threads + i]))
 			return 104;
+	pthread_rwlock_unlock(&mmap_lock);
 	for (i = 0; i < opt.threads; i++)
 		pthread_join(threads[i], NULL);
 
