@@ -49,7 +49,11 @@ jobs_of() {
 			done
 		done
 		;;
-	builds) printf 'make test-builds ROWS=%s\n' $(names "$TOP"/configs/builds/*.config) ;;
+	builds)
+		for c in $(names "$TOP"/configs/builds/*.config); do
+			echo "make test-builds ROWS=$c"
+		done
+		;;
 	torture)
 		for t in $(names "$TOP"/configs/topologies/*.topo); do
 			echo "make torture TOPO=$t CONFIG=debug"
