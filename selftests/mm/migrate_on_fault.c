@@ -3230,14 +3230,14 @@ TEST_F_TIMEOUT(full_node, page_stays_until_there_is_room, 120)
 {
 	unsigned long new_low = self->low + self->managed / 10;
 	unsigned long left = (self->high + new_low) / 2;
-	unsigned long free = zone_sum(env->dst, "nr_free_pages");
 	struct node_mask mask = mask_of(env->dst);
 	unsigned long long oom, stall, swapped;
 	struct area shm, anon, map;
-	size_t hog_size;
-	char *hog;
+	size_t hog_size[4];
+	char *hog[4];
+	int i, nr;
 
-	if (free <= left)
+	if (zone_sum(env->dst, "nr_free_pages") <= left)
 		SKIP(return, "node %d has too little memory", env->dst);
 	if (new_low <= self->high)
 		SKIP(return, "the watermarks of node %d cannot be raised enough",
@@ -3249,13 +3249,20 @@ TEST_F_TIMEOUT(full_node, page_stays_until_there_is_room, 120)
 	    !anon_populate(_metadata, &map, NR_PAGES, 0, env->src))
 		return;
 
-	hog_size = (free - left) * psize();
-	hog = mmap(NULL, hog_size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, hog);
-	madvise(hog, hog_size, MADV_HUGEPAGE);
-	ASSERT_EQ(0, sys_mbind(hog, hog_size, MPOL_BIND, &mask, 0));
-	ASSERT_EQ(0, mlock(hog, hog_size));
+	/* Again, for what others have freed there meanwhile */
+	for (nr = 0; nr < ARRAY_SIZE(hog); nr++) {
+		unsigned long free = zone_sum(env->dst, "nr_free_pages");
+
+		if (free <= left)
+			break;
+		hog_size[nr] = (free - left) * psize();
+		hog[nr] = mmap(NULL, hog_size[nr], PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_NE(MAP_FAILED, hog[nr]);
+		madvise(hog[nr], hog_size[nr], MADV_HUGEPAGE);
+		ASSERT_EQ(0, sys_mbind(hog[nr], hog_size[nr], MPOL_BIND, &mask, 0));
+		ASSERT_EQ(0, mlock(hog[nr], hog_size[nr]));
+	}
 	ASSERT_EQ(0, env_set(WMARK_SCALE, "1000"));
 	if (node_spare_kb(env->src) < NODE_SPARE_KB / 4)
 		SKIP(return, "node %d is full as well with these watermarks",
@@ -3284,7 +3291,8 @@ TEST_F_TIMEOUT(full_node, page_stays_until_there_is_room, 120)
 
 	/* Room again. */
 	env_restore();
-	ASSERT_EQ(0, munmap(hog, hog_size));
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, munmap(hog[i], hog_size[i]));
 	shm_unmap(_metadata, &shm);
 	drain_lru_batches();
 	ASSERT_EQ(0, bind_lazy(&map, env->dst));
