@@ -27,6 +27,7 @@ help:
 	@echo 'make test-others    the kernel'"'"'s own selftests of memory, on base and patched'
 	@echo 'make test-builds    other architectures, Clang, more options; ROWS= for some of them'
 	@echo 'make test-inject   torture while allocations fail: SECONDS= SEED= TOPO= CONFIG='
+	@echo 'make docs       the documents that the series touches, rendered; new warnings fail'
 	@echo 'make checks     the static checks alone; CHECK= for some of them'
 	@echo 'make series-check   is the series fit to be posted? what is missing, to whom it goes'
 	@echo 'make send-dry-run   its mails into out/mails, sent nowhere; SOB="Your Name <mail>"'
@@ -43,7 +44,7 @@ help:
 	@echo 'Rows of test-builds: $(basename $(notdir $(wildcard configs/builds/*.config)))'
 
 .PHONY: deps demo test tree refresh sync build shell boot bench report jobs torture test-debug test-inject
-.PHONY: test-kcsan test-others test-builds
+.PHONY: test-kcsan test-others test-builds docs
 .PHONY: checks runtime expected clean distclean series-check send-dry-run cover
 deps:
 	@ci/deps.sh
@@ -77,6 +78,8 @@ test-inject: deps
 	@TOPO=$(TOPO) CONFIG=$(if $(filter file,$(origin CONFIG)),debug,$(CONFIG)) ci/test-inject.sh $(or $(SECONDS),20) $(SEED)
 test-kcsan: deps
 	@TOPO=$(TOPO) ci/test-kcsan.sh $(or $(SECONDS),300) $(SEED)
+docs: deps
+	@ci/docs.sh
 test-others: deps
 	@TOPO=$(TOPO) CONFIG=$(CONFIG) ci/test-others.sh
 test-builds: deps

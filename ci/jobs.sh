@@ -4,7 +4,8 @@
 # machines; any of them may run anywhere, in any order. Kinds: checks (one job a
 # check), build (each prefix of the series), builds (other architectures and options),
 # runtime (the selftest, each topology with each configuration that boots), torture
-# (with fault injection and KCSAN), others (the kernel's own selftests), demo, bench.
+# (with fault injection and KCSAN), others (the kernel's own selftests), demo, bench,
+# docs.
 # --json: as one JSON array;
 # --gitlab: as a GitLab CI pipeline, with the packages and the cache of each.
 . "$(dirname "$0")/lib.sh"
@@ -15,7 +16,7 @@ case ${1:-} in
 -*) die "--json or --gitlab, not '$1'" ;;
 esac
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(checks build builds runtime torture others demo bench)
+[ ${#kinds[@]} -gt 0 ] || kinds=(checks build builds runtime torture others demo bench docs)
 
 # check is for objects only, bench for 'make bench', kcsan for 'make test-kcsan'.
 booted() {
@@ -62,8 +63,8 @@ jobs_of() {
 		echo 'make test-kcsan'
 		;;
 	others) echo 'make test-others' ;;
-	demo | bench) echo "make $1" ;;
-	*) die "no such kind of job: '$1': checks, build, builds, runtime, torture, others, demo, bench" ;;
+	demo | bench | docs) echo "make $1" ;;
+	*) die "no such kind of job: '$1': checks, build, builds, runtime, torture, others, demo, bench, docs" ;;
 	esac
 }
 

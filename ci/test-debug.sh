@@ -8,7 +8,7 @@
 duration=${1:-300} seed=${2:-0}
 read -ra topologies <<<"${TOPOS:-2n 4n-unequal memonly}"
 bad=0
-CONFIG=debug ONLY=patched TEST_TIMEOUT=${TEST_TIMEOUT:-5400} "$CI/run-tests.sh" "${topologies[@]}" || bad=1
+CONFIG=debug ONLY=patched "$CI/run-tests.sh" "${topologies[@]}" || bad=1
 for t in "${topologies[@]}"; do
 	"$CI/torture.sh" "$t" debug patched "$duration" "$seed" || bad=1
 done

@@ -34,6 +34,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/userfaultfd.h>
@@ -49,6 +50,7 @@
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -56,6 +58,10 @@
 #include <time.h>
 #include "vm_util.h"
 #include "hugepage_settings.h"
+
+#define KPF_DIRTY	BIT_ULL(4)
+#define KPF_SWAPBACKED	BIT_ULL(14)
+#define KPF_KSM		BIT_ULL(21)
 
 #define MAX_NODES	64
 #define MASK_BITS	1024
@@ -217,6 +223,9 @@ static int env_set(const char *path, const char *val)
 	char buf[256], *start, *end;
 	int err;
 
+	for (int i = 0; i < env->nr_settings; i++)
+		if (!strcmp(env->settings[i].path, path))
+			return write_text(path, val);
 	if (env->nr_settings == ARRAY_SIZE(env->settings))
 		return -ENOSPC;
 	err = read_text(path, buf, sizeof(buf));
@@ -1207,6 +1216,55 @@ static void shm_look(struct __test_metadata *_metadata, struct area *a,
 static int set_fault_around(bool on)
 {
 	return env_set_num(FAULT_AROUND, on ? 65536 : psize());
+}
+
+/*
+ * Pages of folios of @size, mapped, on @node; two folios at least. Returns false
+ * after a SKIP.
+ */
+static bool map_on(struct __test_metadata *_metadata, struct area *a,
+		   enum backing backing, unsigned long nr, size_t size,
+		   int node)
+{
+	unsigned int order;
+
+	if (!folio_size_order(_metadata, size, &order) ||
+	    !only_order(_metadata, order, backing != ANON) ||
+	    !shm_create(_metadata, a, backing, nr > 2UL << order ? nr :
+			2UL << order, NULL))
+		return false;
+	a->order = order;
+	if (order)
+		madvise(a->p, area_size(a), MADV_HUGEPAGE);
+	if (!area_write_on(_metadata, a, node))
+		return false;
+	stop_khugepaged();
+	return true;
+}
+
+static long minor_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_minflt;
+}
+
+/* How many page faults does it take? */
+static long poke_faults(struct area *a, unsigned long page, bool write)
+{
+	long faults = minor_faults();
+
+	poke_page(a, page, write);
+	return minor_faults() - faults;
+}
+
+static long touch_faults(struct area *a, bool write)
+{
+	long faults = minor_faults();
+
+	area_touch(a, write);
+	return minor_faults() - faults;
 }
 
 /*
@@ -2932,6 +2990,7 @@ FIXTURE_VARIANT(policy_of_several)
 {
 	int mode;
 	bool shmem;
+	bool mapped;
 };
 
 FIXTURE_VARIANT_ADD(policy_of_several, bind_anon) { .mode = MPOL_BIND };
@@ -2941,10 +3000,18 @@ FIXTURE_VARIANT_ADD(policy_of_several, preferred_many_anon)
 	{ .mode = MPOL_PREFERRED_MANY };
 FIXTURE_VARIANT_ADD(policy_of_several, preferred_many_memfd)
 	{ .mode = MPOL_PREFERRED_MANY, .shmem = true };
+FIXTURE_VARIANT_ADD(policy_of_several, bind_mapped_anon)
+	{ .mode = MPOL_BIND, .mapped = true };
+FIXTURE_VARIANT_ADD(policy_of_several, bind_mapped_memfd)
+	{ .mode = MPOL_BIND, .mapped = true, .shmem = true };
+FIXTURE_VARIANT_ADD(policy_of_several, preferred_many_mapped_anon)
+	{ .mode = MPOL_PREFERRED_MANY, .mapped = true };
+FIXTURE_VARIANT_ADD(policy_of_several, preferred_many_mapped_memfd)
+	{ .mode = MPOL_PREFERRED_MANY, .mapped = true, .shmem = true };
 
 FIXTURE_SETUP(policy_of_several)
 {
-	env_init(_metadata, variant->shmem ? 0 : NEED_SWAP);
+	env_init(_metadata, variant->shmem || variant->mapped ? 0 : NEED_SWAP);
 }
 
 FIXTURE_TEARDOWN_PARENT(policy_of_several)
@@ -2956,9 +3023,14 @@ TEST_F(policy_of_several, guard_page_on_any_node_of_the_mask_stays)
 {
 	struct area *a = &self->area;
 	struct node_mask mask = mask_of(env->dst);
+	long faults;
 
 	mask_add(&mask, env->src);
-	if (variant->shmem) {
+	if (variant->mapped) {
+		if (!map_on(_metadata, a, variant->shmem ? MEMFD : ANON,
+			    NR_PAGES, 0, env->dst))
+			return;
+	} else if (variant->shmem) {
 		if (!shm_create(_metadata, a, MEMFD, NR_PAGES, NULL))
 			return;
 		shm_populate(_metadata, a, BY_SELF, env->dst);
@@ -2966,7 +3038,10 @@ TEST_F(policy_of_several, guard_page_on_any_node_of_the_mask_stays)
 		return;
 	}
 	ASSERT_EQ(0, mbind_lazy(a->p, area_size(a), variant->mode, &mask));
-	area_touch(a, true);
+	faults = touch_faults(a, true);
+	/* Mapped ones are not even marked. */
+	if (variant->mapped)
+		EXPECT_EQ(0, faults);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
@@ -3570,12 +3645,17 @@ FIXTURE_VARIANT(uffd)
 {
 	bool shmem;
 	bool mapped;
+	size_t folio_size;
 };
 
 FIXTURE_VARIANT_ADD(uffd, anon) { .shmem = false };
 FIXTURE_VARIANT_ADD(uffd, memfd) { .shmem = true };
 FIXTURE_VARIANT_ADD(uffd, mapped_anon) { .mapped = true };
 FIXTURE_VARIANT_ADD(uffd, mapped_memfd) { .mapped = true, .shmem = true };
+FIXTURE_VARIANT_ADD(uffd, mapped_anon_64k)
+	{ .mapped = true, .folio_size = 64 << 10 };
+FIXTURE_VARIANT_ADD(uffd, mapped_anon_pmd)
+	{ .mapped = true, .folio_size = PMD_FOLIO };
 
 static int uffd_open(uint64_t features)
 {
@@ -3656,22 +3736,28 @@ static void expect_wp_event(struct __test_metadata *_metadata, struct area *a,
 	a->writes++;
 }
 
-/* Write-protected pages on src, bound to dst */
+/* Write-protected pages on src, bound to dst before or after they were protected */
 static bool uffd_populate(struct __test_metadata *_metadata,
 			  const FIXTURE_VARIANT(uffd) * variant,
-			  struct area *a, int uffd)
+			  struct area *a, int uffd, bool bind_first)
 {
-	if (!shm_create(_metadata, a, variant->shmem ? MEMFD : ANON, NR_PAGES,
+	if (variant->mapped ?
+	    !map_on(_metadata, a, variant->shmem ? MEMFD : ANON, NR_PAGES,
+		    variant->folio_size, env->src) :
+	    !shm_create(_metadata, a, variant->shmem ? MEMFD : ANON, NR_PAGES,
 			NULL) || !area_write_on(_metadata, a, env->src))
 		return false;
 	if (variant->shmem && !variant->mapped)
 		shm_unmap(_metadata, a);
 	ASSERT_EQ(0, uffd_register(uffd, a->p, area_size(a), false, true,
 				   false));
+	if (bind_first)
+		ASSERT_EQ(0, bind_lazy(a, env->dst));
 	ASSERT_EQ(0, uffd_protect(uffd, a->p, area_size(a), true));
 	if (!variant->shmem && !variant->mapped && !to_swap_cache(_metadata, a))
 		return false;
-	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	if (!bind_first)
+		ASSERT_EQ(0, bind_lazy(a, env->dst));
 	if (variant->mapped)
 		EXPECT_ALL_ON(a, env->src);
 	return true;
@@ -3682,7 +3768,7 @@ TEST_F(uffd, write_protection_survives_the_move)
 {
 	struct area *a = &self->area;
 
-	if (!uffd_populate(_metadata, variant, a, self->uffd))
+	if (!uffd_populate(_metadata, variant, a, self->uffd, false))
 		return;
 	area_touch(a, false);
 	EXPECT_ALL_ON(a, env->dst);
@@ -3695,12 +3781,29 @@ TEST_F(uffd, write_protection_survives_the_move)
 	EXPECT_CONTENT(a);
 }
 
+/* The call does not undo it, and it does not undo the call. */
+TEST_F(uffd, protected_after_the_call)
+{
+	struct area *a = &self->area;
+
+	if (!uffd_populate(_metadata, variant, a, self->uffd, true))
+		return;
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
+	for (unsigned long i = 0; i < a->nr; i++)
+		EXPECT_TRUE(pagemap_get_entry(pagemap_fd,
+					      a->p + i * psize()) & PM_UFFD_WP);
+	expect_wp_event(_metadata, a, self->uffd);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
 /* The first touch is a write. */
 TEST_F(uffd, write_is_reported_and_moves)
 {
 	struct area *a = &self->area;
 
-	if (!uffd_populate(_metadata, variant, a, self->uffd))
+	if (!uffd_populate(_metadata, variant, a, self->uffd, false))
 		return;
 	expect_wp_event(_metadata, a, self->uffd);
 	EXPECT_ALL_ON(a, env->dst);
@@ -3768,31 +3871,6 @@ TEST_F(uffd_minor, guard_minor_fault_is_reported)
  */
 #define WINDOW	16UL
 
-static long minor_faults(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_minflt;
-}
-
-/* How many page faults does it take? */
-static long poke_faults(struct area *a, unsigned long page, bool write)
-{
-	long faults = minor_faults();
-
-	poke_page(a, page, write);
-	return minor_faults() - faults;
-}
-
-static long touch_faults(struct area *a, bool write)
-{
-	long faults = minor_faults();
-
-	area_touch(a, write);
-	return minor_faults() - faults;
-}
-
 /*
  * How many faults the first touch of a page takes that migration has mapped: one if
  * hardware does not set the accessed bit, and the entry has lost it on the way.
@@ -3816,30 +3894,6 @@ static long faults_after_migration(struct __test_metadata *_metadata)
 	munmap(p, psize());
 	EXPECT_GE(1, faults);
 	return faults;
-}
-
-/*
- * Pages of folios of @size, mapped, on @node; two folios at least. Returns false
- * after a SKIP.
- */
-static bool map_on(struct __test_metadata *_metadata, struct area *a,
-		   enum backing backing, unsigned long nr, size_t size,
-		   int node)
-{
-	unsigned int order;
-
-	if (!folio_size_order(_metadata, size, &order) ||
-	    !only_order(_metadata, order, backing != ANON) ||
-	    !shm_create(_metadata, a, backing, nr > 2UL << order ? nr :
-			2UL << order, NULL))
-		return false;
-	a->order = order;
-	if (order)
-		madvise(a->p, area_size(a), MADV_HUGEPAGE);
-	if (!area_write_on(_metadata, a, node))
-		return false;
-	stop_khugepaged();
-	return true;
 }
 
 /* Pages that move together when one is touched, at most */
@@ -3896,6 +3950,10 @@ FIXTURE_VARIANT_ADD(mapped, anon_pmd_read)
 	{ .backing = ANON, .folio_size = PMD_FOLIO };
 FIXTURE_VARIANT_ADD(mapped, anon_pmd_write)
 	{ .backing = ANON, .folio_size = PMD_FOLIO, .write = true };
+FIXTURE_VARIANT_ADD(mapped, anon_16k_write)
+	{ .backing = ANON, .folio_size = 16 << 10, .write = true };
+FIXTURE_VARIANT_ADD(mapped, anon_128k_write)
+	{ .backing = ANON, .folio_size = 128 << 10, .write = true };
 FIXTURE_VARIANT_ADD(mapped, memfd_read) { .backing = MEMFD };
 FIXTURE_VARIANT_ADD(mapped, memfd_write) { .backing = MEMFD, .write = true };
 FIXTURE_VARIANT_ADD(mapped, memfd_64k_read)
@@ -4063,6 +4121,15 @@ TEST_F(mapped, guard_content_survives_repeated_calls)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 		EXPECT_EQ(0, t[i].bad);
 	}
+	EXPECT_CONTENT(a);
+
+	/* And as ever when they have gone */
+	drain_lru_batches();
+	ASSERT_EQ(0, bind_lazy(a, env->src));
+	area_touch(a, variant->write);
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
 
@@ -4345,6 +4412,21 @@ TEST_F(marked, madvise_dontneed_drops_the_pages)
 	EXPECT_CONTENT(a);
 }
 
+/* It is a touch of each page. */
+TEST_F(marked, madvise_populate_moves)
+{
+	struct area *a = &self->area;
+
+	if (madvise(a->p, area_size(a), MADV_POPULATE_READ) && errno == EINVAL)
+		SKIP(return, "needs MADV_POPULATE_READ");
+	EXPECT_ALL_ON(a, env->dst);
+	mark(_metadata, a, env->src);
+	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_POPULATE_WRITE));
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_EQ(0, touch_faults(a, true));
+	EXPECT_CONTENT(a);
+}
+
 /* Freed pages may be lost, what is written after is not. */
 TEST_F(marked, madvise_free_keeps_what_is_written_after)
 {
@@ -4493,9 +4575,9 @@ TEST_F(marked, exit_and_exec_with_marks)
 		if (!pid) {
 			struct area own;
 
-			if (!map_on(_metadata, &own, variant->backing, a->nr, 0,
-				    env->src))
-				_exit(KSFT_FAIL);
+			if (!map_on(_metadata, &own, variant->backing, a->nr,
+				    variant->folio_size, env->src))
+				_exit(127);
 			mark(_metadata, &own, env->dst);
 			touch_page(&own, 0, false);
 			if (!i)
@@ -4508,6 +4590,8 @@ TEST_F(marked, exit_and_exec_with_marks)
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFEXITED(status));
 		EXPECT_NE(127, WEXITSTATUS(status));
+		if (!i)
+			EXPECT_EQ(0, WEXITSTATUS(status));
 	}
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
@@ -4914,6 +4998,7 @@ TEST_F(marked, locked_pages_stay_locked)
 	unsigned long long mlocked = proc_counter("/proc/meminfo", "Mlocked:");
 	struct area *a = &self->area;
 	size_t kb = area_size(a) >> 10;
+	int node = -1;
 
 	ASSERT_EQ(0, mlock(a->p, area_size(a)));
 	for (int i = 0; i < 2; i++) {
@@ -4922,12 +5007,15 @@ TEST_F(marked, locked_pages_stay_locked)
 		area_look(_metadata, a, a->p);
 		EXPECT_EQ(a->nr, nr_on(a, 0, a->nr, env->src) +
 				 nr_on(a, 0, a->nr, env->dst));
+		if (i)
+			EXPECT_RANGE_ON(0, a->nr, node);
 		EXPECT_EQ(kb, locked_kb());
 		drain_lru_batches();
 		if (variant->folio_size <= PMD_FOLIO)
 			EXPECT_SOON(mlocked + kb ==
 				    proc_counter("/proc/meminfo", "Mlocked:"));
-		mark(_metadata, a, a->node[0] == env->src ? env->dst : env->src);
+		node = a->node[0] == env->src ? env->dst : env->src;
+		mark(_metadata, a, node);
 	}
 	ASSERT_EQ(0, munlock(a->p, area_size(a)));
 	area_touch(a, true);
@@ -5074,6 +5162,184 @@ TEST_F(mapped_twice, moves_with_move_all)
 	end_holder(_metadata, self->holder);
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/*
+ * Shared private memory: who writes has a copy, on dst; the other keeps what it had,
+ * wherever that has moved. A write to an object is seen by both.
+ */
+TEST_F(mapped_twice, write_with_move_all)
+{
+	/* What the other one compares with has no writes. */
+	struct area own = self->area, *a = &own;
+	unsigned long i;
+
+	drain_lru_batches();
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	if (variant->backing == ANON)
+		area_touch(a, true);
+	else
+		for (i = 0; i < a->nr; i++)
+			write_first_word(a, i);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	end_holder(_metadata, self->holder);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/*
+ * Pages of a file on a disk: those that are mapped and clean move.
+ */
+FIXTURE(file)
+{
+	struct area area;
+};
+
+FIXTURE_VARIANT(file)
+{
+	int flags;
+	bool write;
+};
+
+FIXTURE_VARIANT_ADD(file, shared_read) { .flags = MAP_SHARED };
+FIXTURE_VARIANT_ADD(file, shared_write) { .flags = MAP_SHARED, .write = true };
+FIXTURE_VARIANT_ADD(file, private_read) { .flags = MAP_PRIVATE };
+FIXTURE_VARIANT_ADD(file, private_write) { .flags = MAP_PRIVATE, .write = true };
+
+/* A file of the working directory's file system, written, synced and mapped on src */
+FIXTURE_SETUP(file)
+{
+	struct area *a = &self->area;
+	struct node_mask mask;
+	struct statfs fs;
+
+	if (!env_init(_metadata, 0))
+		return;
+	if (statfs(".", &fs) || fs.f_type == TMPFS_MAGIC ||
+	    fs.f_type == RAMFS_MAGIC)
+		SKIP(return, "needs a working directory on a disk");
+	area_init(a, 2 * WINDOW);
+	a->fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (a->fd < 0)
+		SKIP(return, "needs a file system with O_TMPFILE");
+	a->p = mmap_aligned(area_size(a), 4UL << 20, variant->flags, a->fd);
+	ASSERT_NE(MAP_FAILED, a->p);
+	a->q = a->p;
+
+	/* The page cache of a file is allocated by the task's policy. */
+	mask = mask_of(env->src);
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_BIND, &mask));
+	ASSERT_EQ(0, area_pwrite(a));
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_DEFAULT, NULL));
+	ASSERT_EQ(0, fsync(a->fd));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->src);
+	drain_lru_batches();
+}
+
+FIXTURE_TEARDOWN_PARENT(file)
+{
+	env_restore();
+}
+
+/* What is on the disk. Of private pages that were written it is what was before. */
+static void expect_on_disk(struct __test_metadata *_metadata, struct area *a,
+			   unsigned long writes)
+{
+	struct area disk = *a;
+	char *buf = malloc(area_size(a));
+
+	ASSERT_EQ(0, fsync(a->fd));
+	munmap(a->p, area_size(a));
+	ASSERT_EQ(0, posix_fadvise(a->fd, 0, 0, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(area_size(a), pread(a->fd, buf, area_size(a), 0));
+	disk.writes = writes;
+	EXPECT_EQ(0, area_bad_pages(&disk, buf));
+	free(buf);
+}
+
+/* Readable and writable, and with the dirty pages that come about written out */
+TEST_F(file, moves_when_touched)
+{
+	struct area *a = &self->area;
+
+	mark(_metadata, a, env->dst);
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	ASSERT_EQ(0, fsync(a->fd));
+	if (variant->flags == MAP_SHARED || !variant->write) {
+		drain_lru_batches();
+		mark(_metadata, a, env->src);
+		area_touch(a, variant->write);
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_CONTENT(a);
+	}
+	expect_on_disk(_metadata, a, variant->flags == MAP_SHARED ? a->writes : 0);
+}
+
+/* They would have to be written first. */
+TEST_F(file, dirty_pages_stay)
+{
+	struct area *a = &self->area;
+	unsigned long dirty;
+
+	if (variant->flags == MAP_SHARED) {
+		area_touch(a, true);
+	} else {
+		/* through the file */
+		ASSERT_EQ(0, area_pwrite(a));
+	}
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	for (unsigned long i = dirty = 0; i < a->nr; i++)
+		dirty += !!(page_flags(a->pfn[i]) & KPF_DIRTY);
+	/* unless they have been written out meanwhile */
+	if (dirty == a->nr) {
+		EXPECT_EQ(0, touch_faults(a, false));
+		EXPECT_ALL_ON(a, env->src);
+	}
+	EXPECT_CONTENT(a);
+	ASSERT_EQ(0, fsync(a->fd));
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/* Code that others run as well is left alone, whatever the call says. */
+TEST_F(file, shared_code_stays)
+{
+	struct area *a = &self->area;
+	struct holder holder;
+
+	ASSERT_EQ(0, mprotect(a->p, area_size(a), PROT_READ | PROT_EXEC));
+	holder = start_holder(_metadata, a, a->nr);
+	drain_lru_batches();
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	EXPECT_EQ(0, touch_faults(a, false));
+	EXPECT_ALL_ON(a, env->src);
+	end_holder(_metadata, holder);
+	mark(_metadata, a, env->dst);
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/* No fault looks at the policy of what it finds in the page cache of a file. */
+TEST_F(file, guard_unmapped_pages_stay)
+{
+	struct area *a = &self->area;
+
+	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
+	ASSERT_TRUE(area_unmapped(a, a->p));
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->src);
 	EXPECT_CONTENT(a);
 }
 
@@ -5527,27 +5793,44 @@ TEST_F(mapped_range, guard_zero_page)
 	}
 }
 
-#define KPF_KSM	BIT_ULL(21)
-
-TEST_F(mapped_range, guard_ksm_page_stays)
+/*
+ * Pages on src of which the first window is equal, to be merged. Returns false after
+ * a SKIP.
+ */
+static bool ksm_map(struct __test_metadata *_metadata, struct area *a)
 {
-	struct area *a = &self->area;
-	unsigned long i, merged = 0;
-
 	if (!map_on(_metadata, a, ANON, 2 * WINDOW, 0, env->src))
-		return;
-	for (i = 1; i < WINDOW; i++)
+		return false;
+	for (unsigned long i = 1; i < WINDOW; i++)
 		fill_page(a, 0, a->p + i * psize());
 	if (madvise(a->p, area_size(a), MADV_MERGEABLE) ||
 	    env_set("/sys/kernel/mm/ksm/pages_to_scan", "10000") ||
 	    env_set("/sys/kernel/mm/ksm/sleep_millisecs", "1") ||
-	    env_set("/sys/kernel/mm/ksm/run", "0") || ksm_start())
-		SKIP(return, "needs CONFIG_KSM");
+	    env_set("/sys/kernel/mm/ksm/run", "0"))
+		SKIP(return false, "needs CONFIG_KSM");
+	return true;
+}
+
+static void ksm_merge(struct __test_metadata *_metadata, struct area *a)
+{
+	unsigned long merged = 0;
+
+	ASSERT_EQ(0, ksm_start());
 	write_text("/sys/kernel/mm/ksm/run", "0");
 	area_look(_metadata, a, a->p);
-	for (i = 0; i < WINDOW; i++)
+	for (unsigned long i = 0; i < WINDOW; i++)
 		merged += !!(page_flags(a->pfn[i]) & KPF_KSM);
 	ASSERT_EQ(WINDOW, merged);
+}
+
+TEST_F(mapped_range, guard_ksm_page_stays)
+{
+	struct area *a = &self->area;
+	unsigned long i;
+
+	if (!ksm_map(_metadata, a))
+		return;
+	ksm_merge(_metadata, a);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	for (i = 0; i < a->nr; i++)
 		touch_page(a, i, false);
@@ -5559,6 +5842,215 @@ TEST_F(mapped_range, guard_ksm_page_stays)
 		fill_page(a, i, a->p + i * psize());
 	}
 	EXPECT_CONTENT(a);
+}
+
+/*
+ * The eager call moves merged pages with MPOL_MF_MOVE_ALL. The lazy one does not:
+ * which of their users is to say where they belong? It does not mark them, and what
+ * is merged while it is marked is accessible thereafter.
+ */
+TEST_F(mapped_range, ksm_page_stays_with_move_all)
+{
+	struct area *a = &self->area;
+	unsigned long i;
+
+	for (int late = 0; late < 2; late++) {
+		if (!ksm_map(_metadata, a))
+			return;
+		drain_lru_batches();
+		if (!late)
+			ksm_merge(_metadata, a);
+		mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+		if (late)
+			ksm_merge(_metadata, a);
+		for (i = 0; i < WINDOW; i++)
+			EXPECT_EQ(0, poke_faults(a, i, false));
+		for (; i < a->nr; i++)
+			touch_page(a, i, false);
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, WINDOW, env->src);
+		EXPECT_RANGE_ON(WINDOW, WINDOW, env->dst);
+		for (i = 1; i < WINDOW; i++) {
+			EXPECT_TRUE(page_ok(a, 0, a->p + i * psize()));
+			fill_page(a, i, a->p + i * psize());
+		}
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+	}
+}
+
+/* Half of a huge page is free already: what is left is not marked. */
+TEST_F(mapped_range, half_of_a_huge_page_stays)
+{
+	struct area *a = &self->area;
+	unsigned long quarter;
+
+	for (int dontneed = 0; dontneed < 2; dontneed++) {
+		if (!map_on(_metadata, a, ANON, 0, PMD_FOLIO, env->src))
+			return;
+		quarter = a->nr / 4;
+		a->nr = 3 * quarter;
+		ASSERT_EQ(0, dontneed ? madvise(a->p + area_size(a),
+						quarter * psize(), MADV_DONTNEED) :
+					munmap(a->p + area_size(a),
+					       quarter * psize()));
+		drain_lru_batches();
+		mark(_metadata, a, env->dst);
+		for (unsigned long i = 2 * quarter; i < a->nr; i++)
+			EXPECT_EQ(0, poke_faults(a, i, true));
+		area_touch(a, true);
+		area_look(_metadata, a, a->p);
+		EXPECT_RANGE_ON(0, 2 * quarter, env->dst);
+		EXPECT_RANGE_ON(2 * quarter, quarter, env->src);
+		EXPECT_CONTENT(a);
+		env_restore();
+	}
+}
+
+/* The call for one base page, where all has the policy already, is for all of it. */
+TEST_F(mapped_range, huge_page_is_marked_again)
+{
+	struct area *a = &self->area;
+	unsigned long split, half;
+	void *addr;
+	int status;
+
+	if (!map_on(_metadata, a, ANON, 0, PMD_FOLIO, env->src))
+		return;
+	half = a->nr / 2;
+	split = vm_counter("thp_split_p*");
+	mark(_metadata, a, env->dst);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	for (int i = 0; i < 2; i++) {
+		addr = a->p + i * half * psize();
+		ASSERT_EQ(0, sys_move_pages(1, &addr, &env->src, &status,
+					    MPOL_MF_MOVE));
+		ASSERT_EQ(env->src, status);
+	}
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->src);
+	mark_range(_metadata, a, half / 2, 1, MPOL_MF_MOVE, env->dst);
+	poke_page(a, half - 1, true);
+	area_look(_metadata, a, a->p);
+	EXPECT_RANGE_ON(0, half, env->dst);
+	EXPECT_RANGE_ON(half, half, env->src);
+	EXPECT_EQ(split, vm_counter("thp_split_p*"));
+	EXPECT_TRUE(area_folios_whole(a));
+	EXPECT_CONTENT(a);
+}
+
+/* Of those pages nobody makes a fault: they are in the range, and no obstacle. */
+TEST_F(mapped_range, hugetlb_stays)
+{
+	size_t len = read_pmd_pagesize();
+	struct area *a = &self->area;
+	struct node_mask mask;
+
+	if (!len || env_set("/proc/sys/vm/nr_hugepages", "8"))
+		SKIP(return, "needs hugetlb");
+	area_init(a, len / psize());
+	a->p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (a->p == MAP_FAILED)
+		SKIP(return, "needs huge pages");
+	mask = mask_of(env->src);
+	ASSERT_EQ(0, sys_mbind(a->p, len, MPOL_PREFERRED, &mask, 0));
+	area_fill(a, a->p);
+	area_look(_metadata, a, a->p);
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE,
+		   a->node[0] == env->dst ? env->src : env->dst);
+	EXPECT_EQ(0, touch_faults(a, true));
+	EXPECT_ALL_ON(a, a->node[0]);
+	EXPECT_CONTENT(a);
+	ASSERT_EQ(0, munmap(a->p, len));
+}
+
+/*
+ * What MADV_FREE has freed is so after the move, be it done in place: there is nothing
+ * to be swapped out.
+ */
+TEST_F(mapped_range, freed_pages_remain_free)
+{
+	struct area *a = &self->area;
+	unsigned long i;
+
+	if (!map_on(_metadata, a, ANON, 2 * WINDOW, 0, env->src))
+		return;
+	drain_lru_batches();
+	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_FREE));
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	for (i = 0; i < a->nr; i++)
+		EXPECT_FALSE(page_flags(a->pfn[i]) & KPF_SWAPBACKED);
+	area_touch(a, true);
+	EXPECT_CONTENT(a);
+}
+
+/*
+ * Another process, through a mapping of its own, replaces the policy of the object:
+ * our marks remain, and end with a touch that moves nothing and counts nothing.
+ */
+TEST_F(mapped_range, policy_replaced_by_another_process)
+{
+	struct area *a = &self->area;
+	unsigned long long numa;
+	pid_t pid;
+
+	for (int i = 0; i < 6; i++) {
+		if (!map_on(_metadata, a, MEMFD, 2 * WINDOW,
+			    i & 1 ? PMD_FOLIO : 0, env->src))
+			return;
+		mark(_metadata, a, env->dst);
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct node_mask mask = mask_of(env->dst);
+
+			_exit(i / 2 == 0 ?
+			      !!sys_mbind(a->p, area_size(a), MPOL_BIND, &mask, 0) :
+			      !!sys_mbind(a->p, area_size(a), i / 2 == 1 ?
+					  MPOL_DEFAULT : MPOL_LOCAL, NULL, 0));
+		}
+		wait_child(_metadata, pid);
+		numa = numa_balancing_counters();
+		EXPECT_GE(a->nr, touch_faults(a, true));
+		EXPECT_EQ(0, touch_faults(a, true));
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_EQ(numa, numa_balancing_counters());
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+		close(a->fd);
+	}
+}
+
+/*
+ * Nor because it sits in the batch of the CPU that calls, and another one touches: the
+ * call has drained that. More than these pages would have left it by themselves.
+ */
+TEST_F(mapped_range, page_just_written_moves_for_another_cpu)
+{
+	struct area *a = &self->area;
+	struct toucher t = { .a = a, .cpu = next_cpu(env->cpu) };
+	pthread_barrier_t start;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_barrier_init(&start, NULL, 1));
+	t.start = &start;
+	for (int i = 0; i < 2; i++) {
+		if (!map_on(_metadata, a, i ? MEMFD : ANON, 8, 0, env->src))
+			return;
+		mark(_metadata, a, env->dst);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, touch_all, &t));
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		EXPECT_EQ(0, t.bad);
+		EXPECT_ALL_ON(a, env->dst);
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+	}
 }
 
 /* None stays behind because it sits in this CPU's LRU batch. */
@@ -5659,6 +6151,13 @@ TEST_F(mapped_range, static_and_relative_nodes_in_a_changing_cpuset)
 /* NUMA balancing takes no notice, and is off in other tests. */
 TEST_F(mapped_range, numa_balancing_counts_nothing)
 {
+	const struct {
+		enum backing backing;
+		size_t folio_size;
+	} kind[] = {
+		{ ANON }, { ANON, 64 << 10 }, { ANON, PMD_FOLIO },
+		{ MEMFD }, { PRIVATE_MEMFD },
+	};
 	struct area *a = &self->area;
 	pid_t pid;
 
@@ -5673,23 +6172,27 @@ TEST_F(mapped_range, numa_balancing_counts_nothing)
 		unsigned long long numa;
 
 		open_pagemap();
-		for (int i = 0; i < 2; i++) {
-			if (!map_on(_metadata, a, ANON, 4 * WINDOW,
-				    i ? PMD_FOLIO : 0, env->src))
+		for (int i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
+			const bool write = i & 1;
+
+			if (!map_on(_metadata, a, kind[i / 2].backing,
+				    4 * WINDOW, kind[i / 2].folio_size,
+				    env->src))
 				break;
 			numa = numa_balancing_counters();
 			mark(_metadata, a, env->dst);
-			area_touch(a, true);
+			area_touch(a, write);
 			EXPECT_ALL_ON(a, env->dst);
 			mark(_metadata, a, env->src);
 			ASSERT_EQ(0, sys_mbind(a->p, area_size(a), MPOL_DEFAULT,
 					       NULL, 0));
-			area_touch(a, true);
+			area_touch(a, write);
 			EXPECT_ALL_ON(a, env->dst);
 			EXPECT_EQ(numa, numa_balancing_counters());
 			EXPECT_CONTENT(a);
+			munmap(a->p, area_size(a));
 		}
-		_exit(0);
+		_exit(_metadata->exit_code);
 	}
 	wait_child(_metadata, pid);
 }
@@ -6159,12 +6662,16 @@ TEST_F(seen, switched_off_before_the_call)
 {
 	unsigned long long moved = pages_moved(), marked;
 	struct area *a = &self->area;
+	char policy[128];
 
 	ASSERT_EQ(0, env_set(LAZY_SWITCH, "false"));
 	EXPECT_TRUE(lazy_supported());
 	marked = vm_counter("numa_lazy_pte_updates");
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	EXPECT_EQ(marked, vm_counter("numa_lazy_pte_updates"));
+	numa_maps_policy(a->p, policy, sizeof(policy));
+	EXPECT_EQ(0, strncmp(policy, "bind:", 5))
+		TH_LOG("numa_maps says %s", policy);
 	for (int i = 0; i < 2; i++) {
 		area_touch(a, true);
 		EXPECT_ALL_ON(a, env->src);
@@ -6181,12 +6688,27 @@ TEST_F(seen, switched_off_before_the_call)
 	EXPECT_CONTENT(a);
 }
 
+static void *switch_until_stopped(void *arg)
+{
+	unsigned long *switched = arg;
+
+	while (!__atomic_load_n(&stop_touching, __ATOMIC_ACQUIRE)) {
+		if (write_text(LAZY_SWITCH, *switched & 1 ? "true" : "false"))
+			break;
+		++*switched;
+		usleep(500);
+	}
+	return NULL;
+}
+
+/* While one thread calls, and two touch, another one switches. */
 TEST_F(seen, content_survives_switching)
 {
 	struct deadline d = deadline_in(1);
 	struct area *a = &self->area;
+	unsigned long switched = 0;
 	struct toucher t[2] = {};
-	pthread_t thread[2];
+	pthread_t thread[3];
 	int cpu = env->cpu, i;
 
 	ASSERT_EQ(0, env_set(LAZY_SWITCH, "true"));
@@ -6199,17 +6721,30 @@ TEST_F(seen, content_survives_switching)
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL,
 					    touch_until_stopped, &t[i]));
 	}
+	ASSERT_EQ(0, pthread_create(&thread[2], NULL, switch_until_stopped,
+				    &switched));
 	for (i = 0; i < 10 || (i < 100 && wait_more(&d)); i++) {
 		ASSERT_EQ(0, bind_lazy(a, i & 1 ? env->src : env->dst));
-		ASSERT_EQ(0, write_text(LAZY_SWITCH, i & 2 ? "true" : "false"));
 		if (variant->cached)
 			ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
 	}
 	__atomic_store_n(&stop_touching, true, __ATOMIC_RELEASE);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	EXPECT_LT(1, switched);
+	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, t[i].bad);
+	EXPECT_CONTENT(a);
+
+	/* On in the end: all is as ever. */
+	ASSERT_EQ(0, write_text(LAZY_SWITCH, "true"));
+	for (i = 0; i < 2; i++) {
+		drain_lru_batches();
+		ASSERT_EQ(0, bind_lazy(a, i ? env->dst : env->src));
+		seen_unmap(_metadata, variant, a);
+		area_touch(a, true);
 	}
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
 

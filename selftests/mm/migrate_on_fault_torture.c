@@ -90,6 +90,7 @@
 #define THP_DIR		"/sys/kernel/mm/transparent_hugepage/"
 #define KSM_DIR		"/sys/kernel/mm/ksm/"
 #define NUMA_BALANCING	"/proc/sys/kernel/numa_balancing"
+#define LAZY_SWITCH	"/sys/kernel/mm/mempolicy/migrate_on_fault_enabled"
 #define PAGE_OWNER	"/sys/kernel/debug/page_owner"
 #define GUP_TEST	"/sys/kernel/debug/gup_test"
 
@@ -1756,6 +1757,17 @@ static int sys_numa_balancing(struct worker *w)
 	return !write_text(NUMA_BALANCING, modes[rnd(w, ARRAY_SIZE(modes))]);
 }
 
+/* Off for a moment only, so that there is something to be done */
+static int sys_switch(struct worker *w)
+{
+	if (write_text(LAZY_SWITCH, "false"))
+		return 0;
+	usleep(rnd(w, 20000));
+	if (write_text(LAZY_SWITCH, "true"))
+		failure(0, "cannot switch it on again: errno %d", errno);
+	return 1;
+}
+
 static char swap_dev[64];
 
 static int sys_swap(struct worker *w)
@@ -1976,6 +1988,7 @@ static struct op {
 	{ "compact",		sys_compact, 20, true },
 	{ "drop_caches",	sys_drop_caches, 10, true },
 	{ "numa_balancing",	sys_numa_balancing, 20, true },
+	{ "switch",		sys_switch, 15, true },
 	{ "swapoff",		sys_swap, 8, true },
 	{ "thp_settings",	sys_thp, 15, true },
 	{ "ksm_run",		sys_ksm, 15, true },
@@ -2314,6 +2327,8 @@ static void probe(void)
 		without("compact", "no compaction");
 	if (access(NUMA_BALANCING, W_OK))
 		without("numa_balancing", "no NUMA balancing");
+	if (access(LAZY_SWITCH, W_OK))
+		without("switch", "no " LAZY_SWITCH);
 	if (access(THP_DIR "enabled", W_OK)) {
 		without("thp_settings", "no THP");
 		without("collapse", "no THP");
