@@ -34,7 +34,6 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
-#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/userfaultfd.h>
@@ -50,7 +49,6 @@
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -59,7 +57,6 @@
 #include "vm_util.h"
 #include "hugepage_settings.h"
 
-#define KPF_DIRTY	BIT_ULL(4)
 #define KPF_SWAPBACKED	BIT_ULL(14)
 #define KPF_KSM		BIT_ULL(21)
 
@@ -4412,17 +4409,16 @@ TEST_F(marked, madvise_dontneed_drops_the_pages)
 	EXPECT_CONTENT(a);
 }
 
-/* It is a touch of each page. */
-TEST_F(marked, madvise_populate_moves)
+/* To read is no touch, as for GUP in general: the pages are there. To write is one. */
+TEST_F(marked, madvise_populate)
 {
 	struct area *a = &self->area;
 
 	if (madvise(a->p, area_size(a), MADV_POPULATE_READ) && errno == EINVAL)
 		SKIP(return, "needs MADV_POPULATE_READ");
-	EXPECT_ALL_ON(a, env->dst);
-	mark(_metadata, a, env->src);
-	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_POPULATE_WRITE));
 	EXPECT_ALL_ON(a, env->src);
+	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_POPULATE_WRITE));
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_EQ(0, touch_faults(a, true));
 	EXPECT_CONTENT(a);
 }
@@ -4575,6 +4571,7 @@ TEST_F(marked, exit_and_exec_with_marks)
 		if (!pid) {
 			struct area own;
 
+			open_pagemap();
 			if (!map_on(_metadata, &own, variant->backing, a->nr,
 				    variant->folio_size, env->src))
 				_exit(127);
@@ -5191,159 +5188,6 @@ TEST_F(mapped_twice, write_with_move_all)
 }
 
 /*
- * Pages of a file on a disk: those that are mapped and clean move.
- */
-FIXTURE(file)
-{
-	struct area area;
-};
-
-FIXTURE_VARIANT(file)
-{
-	int flags;
-	bool write;
-};
-
-FIXTURE_VARIANT_ADD(file, shared_read) { .flags = MAP_SHARED };
-FIXTURE_VARIANT_ADD(file, shared_write) { .flags = MAP_SHARED, .write = true };
-FIXTURE_VARIANT_ADD(file, private_read) { .flags = MAP_PRIVATE };
-FIXTURE_VARIANT_ADD(file, private_write) { .flags = MAP_PRIVATE, .write = true };
-
-/* A file of the working directory's file system, written, synced and mapped on src */
-FIXTURE_SETUP(file)
-{
-	struct area *a = &self->area;
-	struct node_mask mask;
-	struct statfs fs;
-
-	if (!env_init(_metadata, 0))
-		return;
-	if (statfs(".", &fs) || fs.f_type == TMPFS_MAGIC ||
-	    fs.f_type == RAMFS_MAGIC)
-		SKIP(return, "needs a working directory on a disk");
-	area_init(a, 2 * WINDOW);
-	a->fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (a->fd < 0)
-		SKIP(return, "needs a file system with O_TMPFILE");
-	a->p = mmap_aligned(area_size(a), 4UL << 20, variant->flags, a->fd);
-	ASSERT_NE(MAP_FAILED, a->p);
-	a->q = a->p;
-
-	/* The page cache of a file is allocated by the task's policy. */
-	mask = mask_of(env->src);
-	ASSERT_EQ(0, sys_set_mempolicy(MPOL_BIND, &mask));
-	ASSERT_EQ(0, area_pwrite(a));
-	ASSERT_EQ(0, sys_set_mempolicy(MPOL_DEFAULT, NULL));
-	ASSERT_EQ(0, fsync(a->fd));
-	area_touch(a, false);
-	EXPECT_ALL_ON(a, env->src);
-	drain_lru_batches();
-}
-
-FIXTURE_TEARDOWN_PARENT(file)
-{
-	env_restore();
-}
-
-/* What is on the disk. Of private pages that were written it is what was before. */
-static void expect_on_disk(struct __test_metadata *_metadata, struct area *a,
-			   unsigned long writes)
-{
-	struct area disk = *a;
-	char *buf = malloc(area_size(a));
-
-	ASSERT_EQ(0, fsync(a->fd));
-	munmap(a->p, area_size(a));
-	ASSERT_EQ(0, posix_fadvise(a->fd, 0, 0, POSIX_FADV_DONTNEED));
-	ASSERT_EQ(area_size(a), pread(a->fd, buf, area_size(a), 0));
-	disk.writes = writes;
-	EXPECT_EQ(0, area_bad_pages(&disk, buf));
-	free(buf);
-}
-
-/* Readable and writable, and with the dirty pages that come about written out */
-TEST_F(file, moves_when_touched)
-{
-	struct area *a = &self->area;
-
-	mark(_metadata, a, env->dst);
-	area_touch(a, variant->write);
-	EXPECT_ALL_ON(a, env->dst);
-	EXPECT_CONTENT(a);
-	ASSERT_EQ(0, fsync(a->fd));
-	if (variant->flags == MAP_SHARED || !variant->write) {
-		drain_lru_batches();
-		mark(_metadata, a, env->src);
-		area_touch(a, variant->write);
-		EXPECT_ALL_ON(a, env->src);
-		EXPECT_CONTENT(a);
-	}
-	expect_on_disk(_metadata, a, variant->flags == MAP_SHARED ? a->writes : 0);
-}
-
-/* They would have to be written first. */
-TEST_F(file, dirty_pages_stay)
-{
-	struct area *a = &self->area;
-	unsigned long dirty;
-
-	if (variant->flags == MAP_SHARED) {
-		area_touch(a, true);
-	} else {
-		/* through the file */
-		ASSERT_EQ(0, area_pwrite(a));
-	}
-	drain_lru_batches();
-	mark(_metadata, a, env->dst);
-	for (unsigned long i = dirty = 0; i < a->nr; i++)
-		dirty += !!(page_flags(a->pfn[i]) & KPF_DIRTY);
-	/* unless they have been written out meanwhile */
-	if (dirty == a->nr) {
-		EXPECT_EQ(0, touch_faults(a, false));
-		EXPECT_ALL_ON(a, env->src);
-	}
-	EXPECT_CONTENT(a);
-	ASSERT_EQ(0, fsync(a->fd));
-	drain_lru_batches();
-	mark(_metadata, a, env->dst);
-	area_touch(a, variant->write);
-	EXPECT_ALL_ON(a, env->dst);
-	EXPECT_CONTENT(a);
-}
-
-/* Code that others run as well is left alone, whatever the call says. */
-TEST_F(file, shared_code_stays)
-{
-	struct area *a = &self->area;
-	struct holder holder;
-
-	ASSERT_EQ(0, mprotect(a->p, area_size(a), PROT_READ | PROT_EXEC));
-	holder = start_holder(_metadata, a, a->nr);
-	drain_lru_batches();
-	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
-	EXPECT_EQ(0, touch_faults(a, false));
-	EXPECT_ALL_ON(a, env->src);
-	end_holder(_metadata, holder);
-	mark(_metadata, a, env->dst);
-	area_touch(a, false);
-	EXPECT_ALL_ON(a, env->dst);
-	EXPECT_CONTENT(a);
-}
-
-/* No fault looks at the policy of what it finds in the page cache of a file. */
-TEST_F(file, guard_unmapped_pages_stay)
-{
-	struct area *a = &self->area;
-
-	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
-	ASSERT_TRUE(area_unmapped(a, a->p));
-	ASSERT_EQ(0, bind_lazy(a, env->dst));
-	area_touch(a, false);
-	EXPECT_ALL_ON(a, env->src);
-	EXPECT_CONTENT(a);
-}
-
-/*
  * Pages that a device may be writing to, or that somebody else holds
  */
 enum pin {
@@ -5847,12 +5691,13 @@ TEST_F(mapped_range, guard_ksm_page_stays)
 /*
  * The eager call moves merged pages with MPOL_MF_MOVE_ALL. The lazy one does not:
  * which of their users is to say where they belong? It does not mark them, and what
- * is merged while it is marked is accessible thereafter.
+ * is merged while it is marked stays, too.
  */
 TEST_F(mapped_range, ksm_page_stays_with_move_all)
 {
 	struct area *a = &self->area;
 	unsigned long i;
+	long faults;
 
 	for (int late = 0; late < 2; late++) {
 		if (!ksm_map(_metadata, a))
@@ -5863,8 +5708,10 @@ TEST_F(mapped_range, ksm_page_stays_with_move_all)
 		mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
 		if (late)
 			ksm_merge(_metadata, a);
-		for (i = 0; i < WINDOW; i++)
-			EXPECT_EQ(0, poke_faults(a, i, false));
+		/* The page that the others become keeps its entry. */
+		for (i = 0, faults = 0; i < WINDOW; i++)
+			faults += poke_faults(a, i, false);
+		EXPECT_GE(late, faults);
 		for (; i < a->nr; i++)
 			touch_page(a, i, false);
 		area_look(_metadata, a, a->p);
