@@ -8,11 +8,8 @@
 config=$1
 check_config "$config"
 toolchain "$config"
+toolchain_packages
 machine
-extra=()
-[ "$ARCH" = x86_64 ] || extra+=("$ARCH")
-[ "$COMPILER" = "${CROSS}gcc" ] || extra+=("$COMPILER")
-[ ${#extra[@]} = 0 ] || "$CI/deps.sh" "${extra[@]}"
 need "$COMPILER" gcc ld make ccache bc flex bison
 commit=$(rev "$2")
 tree=$(lgit rev-parse "$commit^{tree}")

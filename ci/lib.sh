@@ -256,6 +256,14 @@ toolchain() {
 	esac
 }
 
+# toolchain_packages: installs what ARCH and COMPILER need and not all scripts do.
+toolchain_packages() {
+	local extra=()
+	[ "$ARCH" = x86_64 ] || extra+=("$ARCH")
+	[ "$COMPILER" = "${CROSS}gcc" ] || extra+=("$COMPILER")
+	[ ${#extra[@]} = 0 ] || "$CI/deps.sh" "${extra[@]}"
+}
+
 # machine: sets for ARCH the emulator, where a build has the kernel's image, and the
 # guest's console.
 # shellcheck disable=SC2034 # for who called

@@ -49,8 +49,11 @@ lgit archive "$base" tools/testing/kunit | tar -x -C "$tmp"
 boot() {
 	local dir=$out/$1/$2 status=0
 	mkdir -p "$dir"
-	"$CI/boot.sh" "$1" "${image[$2]}" --timeout "${TEST_TIMEOUT:-$limit}" --out "$dir" --file "$selftest" \
-		--append "$(guest_parameters "$config")" -- /mof/migrate_on_fault || status=$?
+	# It runs on a file system on a disk, for its tests of files.
+	"$CI/boot.sh" "$1" "${image[$2]}" --timeout "${TEST_TIMEOUT:-$limit}" --out "$dir" --file "$selftest" --disk 64M \
+		--append "$(guest_parameters "$config")" \
+		-- 'mke2fs -F /dev/vdb >/dev/null && mkdir /disk && mount -t ext4 /dev/vdb /disk && cd /disk && exec /mof/migrate_on_fault' ||
+		status=$?
 	[ $status -lt 128 ] || exit $status
 	touch "$dir/output"
 	# Its status says whether all is well; which test is not, ci/compare reads.

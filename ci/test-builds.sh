@@ -50,10 +50,7 @@ whole() {
 row() {
 	local row=$1 n commit patch before files f o objects
 	toolchain "builds/$row"
-	local extra=()
-	[ "$ARCH" = x86_64 ] || extra+=("$ARCH")
-	[ "$COMPILER" = "${CROSS}gcc" ] || extra+=("$COMPILER")
-	[ ${#extra[@]} = 0 ] || "$CI/deps.sh" "${extra[@]}"
+	toolchain_packages
 	read -ra directories <<<"$(setting "builds/$row" builds)"
 	[ ${#directories[@]} -gt 0 ] || directories=(mm/)
 

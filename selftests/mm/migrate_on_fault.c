@@ -34,6 +34,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/userfaultfd.h>
@@ -49,6 +50,7 @@
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -57,6 +59,7 @@
 #include "vm_util.h"
 #include "hugepage_settings.h"
 
+#define KPF_DIRTY	BIT_ULL(4)
 #define KPF_SWAPBACKED	BIT_ULL(14)
 #define KPF_KSM		BIT_ULL(21)
 
@@ -5188,6 +5191,158 @@ TEST_F(mapped_twice, write_with_move_all)
 	end_holder(_metadata, self->holder);
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/*
+ * Pages of a file on a disk: those that are mapped and clean move.
+ */
+FIXTURE(file)
+{
+	struct area area;
+};
+
+FIXTURE_VARIANT(file)
+{
+	int flags;
+	bool write;
+};
+
+FIXTURE_VARIANT_ADD(file, shared_read) { .flags = MAP_SHARED };
+FIXTURE_VARIANT_ADD(file, shared_write) { .flags = MAP_SHARED, .write = true };
+FIXTURE_VARIANT_ADD(file, private_read) { .flags = MAP_PRIVATE };
+FIXTURE_VARIANT_ADD(file, private_write) { .flags = MAP_PRIVATE, .write = true };
+
+/* A file of the working directory's file system, written, synced and mapped on src */
+FIXTURE_SETUP(file)
+{
+	struct area *a = &self->area;
+	struct node_mask mask;
+	struct statfs fs;
+
+	if (!env_init(_metadata, 0))
+		return;
+	if (statfs(".", &fs) || fs.f_type == TMPFS_MAGIC ||
+	    fs.f_type == RAMFS_MAGIC)
+		SKIP(return, "needs a working directory on a disk");
+	area_init(a, 2 * WINDOW);
+	a->fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (a->fd < 0)
+		SKIP(return, "needs a file system with O_TMPFILE");
+	a->p = mmap_aligned(area_size(a), 4UL << 20, variant->flags, a->fd);
+	ASSERT_NE(MAP_FAILED, a->p);
+	a->q = a->p;
+
+	/* The page cache of a file is allocated by the task's policy. */
+	mask = mask_of(env->src);
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_BIND, &mask));
+	ASSERT_EQ(0, area_pwrite(a));
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_DEFAULT, NULL));
+	ASSERT_EQ(0, fsync(a->fd));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->src);
+	drain_lru_batches();
+}
+
+FIXTURE_TEARDOWN_PARENT(file)
+{
+	env_restore();
+}
+
+/* What is on the disk. Of private pages that were written it is what was before. */
+static void expect_on_disk(struct __test_metadata *_metadata, struct area *a,
+			   unsigned long writes)
+{
+	struct area disk = *a;
+	char *buf = malloc(area_size(a));
+
+	ASSERT_EQ(0, fsync(a->fd));
+	munmap(a->p, area_size(a));
+	ASSERT_EQ(0, posix_fadvise(a->fd, 0, 0, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(area_size(a), pread(a->fd, buf, area_size(a), 0));
+	disk.writes = writes;
+	EXPECT_EQ(0, area_bad_pages(&disk, buf));
+	free(buf);
+}
+
+/* Readable and writable, and with the dirty pages that come about written out */
+TEST_F(file, moves_when_touched)
+{
+	struct area *a = &self->area;
+
+	mark(_metadata, a, env->dst);
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+	ASSERT_EQ(0, fsync(a->fd));
+	if (variant->flags == MAP_SHARED || !variant->write) {
+		drain_lru_batches();
+		mark(_metadata, a, env->src);
+		area_touch(a, variant->write);
+		EXPECT_ALL_ON(a, env->src);
+		EXPECT_CONTENT(a);
+	}
+	expect_on_disk(_metadata, a, variant->flags == MAP_SHARED ? a->writes : 0);
+}
+
+/* They would have to be written first. */
+TEST_F(file, dirty_pages_stay)
+{
+	struct area *a = &self->area;
+	unsigned long dirty = 0;
+
+	if (variant->flags == MAP_SHARED) {
+		area_touch(a, true);
+	} else {
+		/* through the file */
+		ASSERT_EQ(0, area_pwrite(a));
+	}
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	for (unsigned long i = 0; i < a->nr; i++)
+		dirty += !!(page_flags(a->pfn[i]) & KPF_DIRTY);
+	/* Nobody writes them out for half a minute. */
+	ASSERT_EQ(a->nr, dirty);
+	EXPECT_EQ(0, touch_faults(a, false));
+	EXPECT_ALL_ON(a, env->src);
+	EXPECT_CONTENT(a);
+	ASSERT_EQ(0, fsync(a->fd));
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	area_touch(a, variant->write);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/* Code that others run as well is left alone, whatever the call says. */
+TEST_F(file, shared_code_stays)
+{
+	struct area *a = &self->area;
+	struct holder holder;
+
+	ASSERT_EQ(0, mprotect(a->p, area_size(a), PROT_READ | PROT_EXEC));
+	holder = start_holder(_metadata, a, a->nr);
+	drain_lru_batches();
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	EXPECT_EQ(0, touch_faults(a, false));
+	EXPECT_ALL_ON(a, env->src);
+	end_holder(_metadata, holder);
+	mark(_metadata, a, env->dst);
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/* No fault looks at the policy of what it finds in the page cache of a file. */
+TEST_F(file, guard_unmapped_pages_stay)
+{
+	struct area *a = &self->area;
+
+	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_DONTNEED));
+	ASSERT_TRUE(area_unmapped(a, a->p));
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->src);
 	EXPECT_CONTENT(a);
 }
 
