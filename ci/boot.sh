@@ -2,10 +2,13 @@
 # usage: ci/boot.sh TOPOLOGY IMAGE [--timeout S] [--out DIR] [--file SRC[:DEST]]...
 #                   [--append PARAMETERS] [--disk SIZE] [--allowed FILE] -- COMMAND...
 #        ci/boot.sh TOPOLOGY IMAGE --shell
+#        ci/boot.sh TOPOLOGY IMAGE --pack FILE [--file SRC[:DEST]]... -- COMMAND...
 # Boots the kernel on configs/topologies/TOPOLOGY.topo (or on the file TOPOLOGY, if
 # there is a slash in it), runs the command and returns its status. --file puts a
 # file at DEST in the guest (/mof/<name>), --append adds to the kernel's parameters,
 # --disk adds an empty disk, /dev/vdb; --allowed names a file for ci/check-console.
+# --pack writes the root file system with command and files, for a machine of
+# another kind, and boots nothing.
 # DIR gets the command, its output (output) and the console (console.log).
 # 120: the guest was lost (no status, time out, or a death of QEMU),
 # 121: the console shows a problem, or is not a whole one.
@@ -25,7 +28,7 @@ topo=$TOP/configs/topologies/$1.topo
 [ "${1%/*}" = "$1" ] || topo=$1
 image=$2
 shift 2
-timeout=600 out='' shell='' files=() parameters='' disk='' allowed=$CI/allowed-splats
+timeout=600 out='' shell='' files=() parameters='' disk='' pack='' allowed=$CI/allowed-splats
 while [ $# -gt 0 ]; do
 	case $1 in
 	--timeout) timeout=$2; shift 2 ;;
@@ -34,6 +37,7 @@ while [ $# -gt 0 ]; do
 	--append) parameters=$2; shift 2 ;;
 	--disk) disk=$2; shift 2 ;;
 	--allowed) allowed=$2; shift 2 ;;
+	--pack) pack=$2; shift 2 ;;
 	--shell) shell=1; shift ;;
 	--) shift; break ;;
 	*) usage ;;
@@ -73,6 +77,10 @@ fi
 initramfs=$("$CI/initramfs.sh" "$ARCH")
 cp "$initramfs" "$tmp/initrd"
 (cd "$root" && find . -print0 | sort -z | cpio --null -o -H newc -R 0:0 --quiet | gzip -1) >>"$tmp/initrd"
+if [ -n "$pack" ]; then
+	mv "$tmp/initrd" "$pack"
+	exit
+fi
 
 truncate -s 1G "$tmp/swap"
 

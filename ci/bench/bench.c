@@ -289,28 +289,50 @@ static unsigned long touched(size_t size, size_t folio, enum touch how)
 	}
 }
 
-/* Threads that touch a part each, and wait in between, asleep. */
+/* Threads that touch a part each, or all the same; and wait in between, asleep. */
 static struct team {
 	pthread_barrier_t go, done;
 	char *p;
 	size_t size, folio;
 	enum touch how;
 	int nr;
+	bool same;
 } team;
 
 static void *member(void *arg)
 {
 	long me = (long)arg;
-	size_t part = team.size / team.nr;
+	size_t part = team.same ? team.size : team.size / team.nr;
 
 	run_on_cpu(me);
 	for (;;) {
 		pthread_barrier_wait(&team.go);
 		if (!team.p)
 			return NULL;
-		touch(team.p + me * part, part, team.folio, team.how);
+		touch(team.p + (team.same ? 0 : me * part), part, team.folio, team.how);
 		pthread_barrier_wait(&team.done);
 	}
+}
+
+static void start_team(pthread_t *threads, int nr, char *p, size_t size, size_t folio)
+{
+	team.nr = nr;
+	team.p = p;
+	team.size = size;
+	team.folio = folio;
+	pthread_barrier_init(&team.go, NULL, team.nr + 1);
+	pthread_barrier_init(&team.done, NULL, team.nr + 1);
+	for (long i = 0; i < team.nr; i++)
+		if (pthread_create(&threads[i], NULL, member, (void *)i))
+			die("pthread_create");
+}
+
+static void end_team(pthread_t *threads)
+{
+	team.p = NULL;
+	pthread_barrier_wait(&team.go);
+	for (int i = 0; i < team.nr; i++)
+		pthread_join(threads[i], NULL);
 }
 
 struct place {
@@ -371,17 +393,8 @@ static void place_child(void *arg)
 		fprintf(stderr, "bench: the memory is not on node 0\n");
 		exit(1);
 	}
-	if (r->threads > 1) {
-		team.nr = r->threads;
-		team.p = p;
-		team.size = size;
-		team.folio = r->kind->folio;
-		pthread_barrier_init(&team.go, NULL, team.nr + 1);
-		pthread_barrier_init(&team.done, NULL, team.nr + 1);
-		for (long i = 0; i < team.nr; i++)
-			if (pthread_create(&threads[i], NULL, member, (void *)i))
-				die("pthread_create");
-	}
+	if (r->threads > 1)
+		start_team(threads, r->threads, p, size, r->kind->folio);
 
 	/* What pages_on() has touched itself is not for the call to take off a batch */
 	drain();
@@ -406,12 +419,8 @@ static void place_child(void *arg)
 		r->total[how] = r->call + t2 - t1 - overhead;
 	}
 	r->moved = pages_on(target, p, size);
-	if (r->threads > 1) {
-		team.p = NULL;
-		pthread_barrier_wait(&team.go);
-		for (int i = 0; i < team.nr; i++)
-			pthread_join(threads[i], NULL);
-	}
+	if (r->threads > 1)
+		end_team(threads);
 	munmap(area, len);
 }
 
@@ -929,6 +938,36 @@ static void growth_pair(void *arg)
 	growth_calls("tmpfs, mapped twice", two, 2, size);
 }
 
+/* Threads that meet in each page, or have a part each */
+#define CROWD	4
+
+static void growth_crowd(void *arg)
+{
+	bool lazy = *(int *)arg & 1, same = *(int *)arg & 2;
+	size_t size = GROWTH_MIB * MIB, len;
+	pthread_t threads[CROWD];
+	const char *mode = lazy ? "lazy" : "eager", *metric = same ? "same" : "parts";
+	char moved[32];
+	void *area;
+	char *p = populate(&kinds[0], size, &area, &len);
+	uint64_t t;
+
+	team.same = same;
+	team.how = WRITE;
+	start_team(threads, CROWD, p, size, PAGE);
+	drain();
+	rest();
+	t = now();
+	if (bind_to(p, size, target, MPOL_MF_MOVE | (lazy ? LAZY : 0)))
+		die("mbind");
+	pthread_barrier_wait(&team.go);
+	pthread_barrier_wait(&team.done);
+	tell("growth", "crowd", GROWTH_MIB, CROWD, mode, metric, size / PAGE, now() - t - overhead);
+	snprintf(moved, sizeof(moved), "moved-%s", metric);
+	tell("growth", "crowd", GROWTH_MIB, CROWD, mode, moved, size / PAGE, pages_on(target, p, size));
+	end_team(threads);
+}
+
 static void part_growth(void)
 {
 	if (!lazy_works)
@@ -939,6 +978,8 @@ static void part_growth(void)
 	in_child(growth_anon, NULL);
 	in_child(growth_shmem, NULL);
 	in_child(growth_pair, NULL);
+	for (int i = 0; i < 4; i++)
+		in_child(growth_crowd, &i);
 }
 
 /* "64,256" into numbers, and a 0 */
