@@ -1340,6 +1340,14 @@ static int op_dontneed(struct worker *w)
 
 	if (!a)
 		return -1;
+	/*
+	 * Zapping leaves the userfaultfd-wp markers of a file's pages where they are,
+	 * and MADV_GUARD_INSTALL tries again as long as it finds something. So it does
+	 * not end if another worker has protected the range; in the kernels that lack
+	 * MPOL_MF_LAZY as well.
+	 */
+	if (a->kind != ANON)
+		guard = false;
 	pick_in_block(w, block, &first, &nr);
 	/* mlocked memory refuses, and then nothing may have changed up to there */
 	munlock(a->addr + first * psz, nr * psz);
