@@ -45,7 +45,7 @@ posting_repo 'The Sender' sender@sender.example
 rewrite unsigned
 mapfile -t parts < <(parts)
 checks_with_b4=
-if /usr/bin/b4 prep --help | grep -q -- '--check\b'; then
+if "$B4" prep --help | grep -q -- '--check\b'; then
 	checks_with_b4=yes
 fi
 for part in "${parts[@]}"; do
@@ -82,7 +82,7 @@ for part in "${parts[@]}"; do
 	awk -F'\t' '{ printf "         %s: %-48s %s\n", $1, $2, $3 }' "$tmp/rcpt.$part"
 done
 [ -n "$checks_with_b4" ] ||
-	echo "note     b4 $(/usr/bin/b4 --version) has no 'prep --check'; checkpatch ran on each patch without it, see above"
+	echo "note     b4 $("$B4" --version) has no 'prep --check'; checkpatch ran on each patch without it, see above"
 
 say "what has changed"
 if last=$(last_version); then

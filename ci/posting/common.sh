@@ -52,10 +52,11 @@ public_base() {
 	fi
 }
 
-# posting_repo NAME MAIL: sets tree: a repository in $tmp with the objects of the
+# posting_repo NAME MAIL: sets B4, the command, and tree: a repository in $tmp with the objects of the
 # cache, of whose files only those are checked out that the patches touch and that
 # the kernel's scripts look for.
 posting_repo() {
+	B4=$("$CI/b4.sh")
 	# shellcheck disable=SC2154 # of scratch
 	tree=$tmp/tree
 	"$CI/commits.sh" >"$tmp/commits"
@@ -184,7 +185,7 @@ b4() {
 	(
 		cd "$tree"
 		export XDG_DATA_HOME=$tmp/xdg XDG_CACHE_HOME=$tmp/xdg XDG_CONFIG_HOME=$tmp/xdg
-		offline /usr/bin/b4 "$@"
+		offline "$B4" "$@"
 	) >"$tmp/b4.log" 2>&1 </dev/null || status=$?
 	if [ $status != 0 ]; then
 		cat "$tmp/b4.log" >&2
