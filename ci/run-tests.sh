@@ -49,7 +49,8 @@ lgit archive "$base" tools/testing/kunit | tar -x -C "$tmp"
 boot() {
 	local dir=$out/$1/$2 status=0
 	mkdir -p "$dir"
-	# It runs on a file system on a disk, for its tests of files.
+	# It runs on a file system on a disk (ext2 by format, and ext4 serves it), for its
+	# tests of files.
 	"$CI/boot.sh" "$1" "${image[$2]}" --timeout "${TEST_TIMEOUT:-$limit}" --out "$dir" --file "$selftest" --disk 64M \
 		--append "$(guest_parameters "$config")" \
 		-- 'mke2fs -F /dev/vdb >/dev/null && mkdir /disk && mount -t ext4 /dev/vdb /disk && cd /disk && exec /mof/migrate_on_fault' ||

@@ -289,7 +289,7 @@ static unsigned long touched(size_t size, size_t folio, enum touch how)
 	}
 }
 
-/* Threads that touch a part each, or all the same; and wait in between, asleep. */
+/* Threads that each touch a part, or all of it; they sleep in between. */
 static struct team {
 	pthread_barrier_t go, done;
 	char *p;
@@ -938,7 +938,10 @@ static void growth_pair(void *arg)
 	growth_calls("tmpfs, mapped twice", two, 2, size);
 }
 
-/* Threads that meet in each page, or have a part each */
+/*
+ * Threads that all write to all pages, or to a part each. The emulation lets each CPU
+ * run for a while before it is the next one's turn, so they do not meet in every page.
+ */
 #define CROWD	4
 
 static void growth_crowd(void *arg)
