@@ -1,11 +1,11 @@
 #!/bin/bash
 # Everything: the checkers tested, the selftest on every topology, the static checks,
-# and beside these TORTURE= (300) seconds of torture. The last line counts: N passed, N
+# and beside these TORTURE= (120) seconds of torture. The last line counts: N passed, N
 # failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
 MOF_STEPS=11
-TORTURE=${TORTURE:-300}
+TORTURE=${TORTURE:-120}
 [[ $TORTURE =~ ^[0-9]+$ ]] || die "TORTURE= is a number of seconds, not '$TORTURE'"
 # What other commands left in out/ stays, for 'make report'.
 mkdir -p "$TOP/out"
