@@ -12,14 +12,20 @@ checks() {
 }
 
 root=$CACHE/tools/b4
-for b in "$host" "$root/b4"; do
-	if [ -x "$b" ] && checks "$b"; then
-		echo "$b"
-		exit
-	fi
-done
+found() {
+	local b
+	for b in "$host" "$root/b4"; do
+		if [ -x "$b" ] && checks "$b"; then
+			echo "$b"
+			exit
+		fi
+	done
+}
 
+found
 lock b4
+# Another run may have unpacked it meanwhile, and use it.
+found
 scratch
 mkdir -p "$tmp/root" "$CACHE/tools"
 if ! "$CI/debian.sh" $suite download b4 "$tmp"; then

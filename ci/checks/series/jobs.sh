@@ -73,11 +73,13 @@ for key in ("job_name", "device_type", "timeouts", "priority", "visibility", "ac
 expect("lava: actions", [next(iter(a)) for a in lava["actions"]], ["deploy", "boot", "test"])
 monitor = lava["actions"][2]["test"]["monitors"][0]
 words = {}
-for line in ("ok 1 swap_cache.base_read.cached_folio_moves_when_touched", "not ok 2 lazy_mbind.call_moves_nothing", "#  RUN  x"):
+for line in ("ok 1 swap_cache.base_read.cached_folio_moves_when_touched", "not ok 2 lazy_mbind.call_moves_nothing",
+             "ok 3 file.shared.moves_when_read # SKIP needs_a_disk", "#  RUN  x"):
     m = re.match(monitor["pattern"], line)
     words[line.split()[-1]] = m and (m["test_case_id"], monitor["fixupdict"][m["result"]])
 expect("lava: pattern", list(words.values()),
-       [("swap_cache.base_read.cached_folio_moves_when_touched", "pass"), ("lazy_mbind.call_moves_nothing", "fail"), None])
+       [("swap_cache.base_read.cached_folio_moves_when_touched", "pass"), ("lazy_mbind.call_moves_nothing", "fail"),
+        ("file.shared.moves_when_read", "skip"), None])
 with open(ci + "/guest/init", encoding="utf-8") as f:
     init = f.read()
 for text in (lava["actions"][1]["boot"]["prompts"][0], monitor["end"]):
