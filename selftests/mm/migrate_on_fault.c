@@ -6045,42 +6045,93 @@ TEST_F(mapped_range, freed_pages_remain_free)
 	EXPECT_CONTENT(a);
 }
 
+/* Another process sets a policy for all of the object, and is gone. */
+static void other_binds(struct __test_metadata *_metadata, struct area *a, int mode,
+			int node, unsigned int flags)
+{
+	struct node_mask mask = mask_of(node);
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(!!sys_mbind(a->p, area_size(a), mode,
+				  mode == MPOL_BIND ? &mask : NULL, flags));
+	wait_child(_metadata, pid);
+}
+
 /*
  * Another process, through a mapping of its own, replaces the policy of the object:
- * our marks remain, and end with a touch that moves nothing and counts nothing.
+ * our marks remain, and end with a touch that moves nothing and counts nothing. The
+ * call makes no more of them when it is repeated: the mapping has this policy, so
+ * the object's stays as it is. With another policy in between it is a new one.
  */
 TEST_F(mapped_range, policy_replaced_by_another_process)
 {
+	static const int modes[] = { MPOL_BIND, MPOL_DEFAULT, MPOL_LOCAL, MPOL_BIND };
+	unsigned long long numa, marked;
 	struct area *a = &self->area;
-	unsigned long long numa;
-	pid_t pid;
 
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 8; i++) {
+		bool lazy = i / 2 == 3;
+
 		if (!map_on(_metadata, a, MEMFD, 2 * WINDOW,
 			    i & 1 ? PMD_FOLIO : 0, env->src))
 			return;
 		mark(_metadata, a, env->dst);
-		pid = fork();
-		ASSERT_LE(0, pid);
-		if (!pid) {
-			struct node_mask mask = mask_of(env->dst);
-
-			_exit(i / 2 == 0 ?
-			      !!sys_mbind(a->p, area_size(a), MPOL_BIND, &mask, 0) :
-			      !!sys_mbind(a->p, area_size(a), i / 2 == 1 ?
-					  MPOL_DEFAULT : MPOL_LOCAL, NULL, 0));
-		}
-		wait_child(_metadata, pid);
+		other_binds(_metadata, a, modes[i / 2], lazy ? env->src : env->dst,
+			    lazy ? MPOL_MF_MOVE | MPOL_MF_LAZY : 0);
 		numa = numa_balancing_counters();
 		/* One a page, and the stack's after fork() */
 		EXPECT_GE(a->nr + 4, touch_faults(a, true));
 		EXPECT_EQ(0, touch_faults(a, true));
 		EXPECT_ALL_ON(a, env->src);
 		EXPECT_EQ(numa, numa_balancing_counters());
+
+		marked = vm_counter("numa_lazy_pte_updates");
+		mark(_metadata, a, env->dst);
+		EXPECT_EQ(marked, vm_counter("numa_lazy_pte_updates"));
+		EXPECT_EQ(0, touch_faults(a, true));
+		EXPECT_ALL_ON(a, env->src);
+
+		ASSERT_EQ(0, sys_mbind(a->p, area_size(a), MPOL_DEFAULT, NULL, 0));
+		mark(_metadata, a, env->dst);
+		EXPECT_LT(marked, vm_counter("numa_lazy_pte_updates"));
+		area_touch(a, true);
+		EXPECT_ALL_ON(a, env->dst);
 		EXPECT_CONTENT(a);
 		munmap(a->p, area_size(a));
 		close(a->fd);
 	}
+}
+
+/* The same where the other's is about what one process maps, and ours about all. */
+TEST_F(mapped_range, move_all_replaced_by_another_process)
+{
+	struct area *a = &self->area;
+	unsigned long long marked;
+	struct holder holder;
+
+	if (!map_on(_metadata, a, MEMFD, 2 * WINDOW, 0, env->src))
+		return;
+	holder = start_holder(_metadata, a, a->nr);
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	other_binds(_metadata, a, MPOL_BIND, env->dst, MPOL_MF_MOVE | MPOL_MF_LAZY);
+	area_touch(a, false);
+	EXPECT_ALL_ON(a, env->src);
+
+	marked = vm_counter("numa_lazy_pte_updates");
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	EXPECT_EQ(marked, vm_counter("numa_lazy_pte_updates"));
+	EXPECT_EQ(0, touch_faults(a, false));
+	EXPECT_ALL_ON(a, env->src);
+
+	/* What is nobody else's moves. */
+	end_holder(_metadata, holder);
+	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
+	EXPECT_EQ(marked + a->nr, vm_counter("numa_lazy_pte_updates"));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
 }
 
 /*
