@@ -1,12 +1,17 @@
 #!/bin/bash
 # Everything: the checkers tested, the selftest on every topology, the static checks,
-# and beside these TORTURE= (120) seconds of torture. The last line counts: N passed, N
-# failed, N skipped.
+# beside these TORTURE= (120) seconds of torture, and the short form of 'make test-debug',
+# unless DEBUG_KERNEL=0, or the rest has taken so long that this would be too much (DEBUG_KERNEL=1: all
+# the same). The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
-MOF_STEPS=11
+MOF_STEPS=12
 TORTURE=${TORTURE:-120}
 [[ $TORTURE =~ ^[0-9]+$ ]] || die "TORTURE= is a number of seconds, not '$TORTURE'"
+DEBUG_KERNEL=${DEBUG_KERNEL:-auto}
+[[ $DEBUG_KERNEL =~ ^(0|1|auto)$ ]] || die "DEBUG_KERNEL= is 0, 1 or auto, not '$DEBUG_KERNEL'"
+# It takes half as long again as the rest. CI has an hour and a half for all.
+debug_limit=3000
 # What other commands left in out/ stays, for 'make report'.
 mkdir -p "$TOP/out"
 rm -f "$TOP/out"/results*
@@ -76,6 +81,19 @@ fi
 step "static checks"
 part "checks" "$CI/checks.sh"
 [ -z "$aside" ] || join
+step "the debug kernel, in short (DEBUG_KERNEL=)"
+if [ "$DEBUG_KERNEL" = 0 ]; then
+	why="DEBUG_KERNEL=0"
+elif [ "$DEBUG_KERNEL" = auto ] && [ $SECONDS -gt $debug_limit ]; then
+	why="the rest took more than $((debug_limit / 60)) minutes, and DEBUG_KERNEL=1 was not given"
+else
+	why=''
+	part "debug kernel" "$CI/test-debug.sh" --short
+fi
+if [ -n "$why" ]; then
+	say "  skipped: $why"
+	echo "skip debug kernel: $why" >>"$MOF_RESULTS"
+fi
 
 step "summary"
 about "$TOP/out/results.about"
