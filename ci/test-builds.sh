@@ -107,6 +107,7 @@ for row in "${rows[@]}"; do
 	row "$row" || verdict=fail
 	if [ $verdict = fail ]; then
 		bad=1
+		echo FAILED >"$TOP/out/builds/$row.bloat"
 		printf '%-16s FAILED, see above and %s\n' "$row" "$CACHE/build/check-builds-$row.log"
 	fi
 	echo "$verdict builds: $row" >>"${MOF_RESULTS:-/dev/null}"

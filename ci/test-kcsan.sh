@@ -63,5 +63,6 @@ while read -r a b; do
 done <"$out/new"
 echo "and those of both:"
 comm -12 "$out/base/races" "$out/patched/races" | sed 's/^/    /'
+echo $verdict >"$out/verdict"
 echo "$verdict data races: $topology, seed $seed" >>"${MOF_RESULTS:-/dev/null}"
 [ $verdict = pass ] || { say "FAILED, see $out"; exit 1; }

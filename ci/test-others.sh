@@ -58,5 +58,6 @@ good=$(grep -cE '^ok ' "$out/patched/said" || true)
 diff -u "$out/base/said" "$out/patched/said" >"$out/differences" || verdict=fail
 cat "$out/differences"
 say "  $count programs, $tests tests reported, $good of them ok, $(grep -c '^[-+][^-+]' "$out/differences" || true) lines differ"
+echo $verdict >"$out/verdict"
 echo "$verdict the kernel's own selftests: $topology, $config" >>"${MOF_RESULTS:-/dev/null}"
 [ $verdict = pass ]
