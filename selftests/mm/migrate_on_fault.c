@@ -2462,6 +2462,26 @@ TEST_F(shmem_window, hole_in_the_window_stays_a_hole)
 	EXPECT_CONTENT(a);
 }
 
+/* What fallocate() has left is cleared by a fault of its own, and moves in that. */
+TEST_F(shmem_window, allocated_pages_move_one_by_one)
+{
+	struct area *a = &self->area;
+	unsigned long long failed, moved;
+
+	ASSERT_EQ(0, bind_plain(a, env->src));
+	ASSERT_EQ(0, fallocate(a->fd, 0, 0, area_size(a)));
+	ASSERT_EQ(0, bind_lazy(a, env->dst));
+	failed = vm_counter("numa_lazy_cache_failed");
+	moved = vm_counter("numa_lazy_cache_migrated");
+	for (unsigned long i = 0; i < self->window; i++)
+		EXPECT_EQ(0, a->p[i * psize()]);
+	area_look(_metadata, a, a->p);
+	EXPECT_RANGE_ON(0, self->window, env->dst);
+	EXPECT_RANGE_ON(self->window, a->nr - self->window, -ENOENT);
+	EXPECT_EQ(failed, vm_counter("numa_lazy_cache_failed"));
+	EXPECT_EQ(moved + self->window, vm_counter("numa_lazy_cache_migrated"));
+}
+
 /*
  *	|    lazy dst    | plain dst |	one window, two policies of the object:
  *	  ^ read			only the lazy part moves
