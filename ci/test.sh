@@ -1,8 +1,8 @@
 #!/bin/bash
 # Everything: the checkers tested, the selftest on every topology, the static checks,
 # beside these TORTURE= (120) seconds of torture, and the short form of 'make test-debug',
-# unless DEBUG_KERNEL=0, or the rest has taken so long that this would be too much (DEBUG_KERNEL=1: all
-# the same). The last line counts: N passed, N failed, N skipped.
+# unless DEBUG_KERNEL=0, or the rest has taken so long that this would be too much
+# (DEBUG_KERNEL=1: all the same). The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
 MOF_STEPS=12
