@@ -1,12 +1,12 @@
 #!/bin/bash
 # Everything: the checkers tested, the selftest on every topology, the static checks,
-# beside these TORTURE= (120) seconds of torture, and the short form of 'make test-debug',
+# beside these TORTURE= (300) seconds of torture, and the short form of 'make test-debug',
 # unless DEBUG_KERNEL=0, or the rest has taken so long that this would be too much
 # (DEBUG_KERNEL=1: all the same). The last line counts: N passed, N failed, N skipped.
 . "$(dirname "$0")/lib.sh"
 
 MOF_STEPS=12
-TORTURE=${TORTURE:-120}
+TORTURE=${TORTURE:-300}
 [[ $TORTURE =~ ^[0-9]+$ ]] || die "TORTURE= is a number of seconds, not '$TORTURE'"
 DEBUG_KERNEL=${DEBUG_KERNEL:-auto}
 [[ $DEBUG_KERNEL =~ ^(0|1|auto)$ ]] || die "DEBUG_KERNEL= is 0, 1 or auto, not '$DEBUG_KERNEL'"

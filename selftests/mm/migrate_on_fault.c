@@ -6085,20 +6085,19 @@ static void other_binds(struct __test_metadata *_metadata, struct area *a, int m
  * call makes no more of them when it is repeated: the mapping has this policy, so
  * the object's stays as it is. With another policy in between it is a new one.
  */
-TEST_F(mapped_range, policy_replaced_by_another_process)
+static void policy_replaced(struct __test_metadata *_metadata, struct area *a,
+			    size_t folio_size)
 {
 	static const int modes[] = { MPOL_BIND, MPOL_DEFAULT, MPOL_LOCAL, MPOL_BIND };
 	unsigned long long numa, marked;
-	struct area *a = &self->area;
 
-	for (int i = 0; i < 8; i++) {
-		bool lazy = i / 2 == 3;
+	for (int i = 0; i < 4; i++) {
+		bool lazy = i == 3;
 
-		if (!map_on(_metadata, a, MEMFD, 2 * WINDOW,
-			    i & 1 ? PMD_FOLIO : 0, env->src))
+		if (!map_on(_metadata, a, MEMFD, 2 * WINDOW, folio_size, env->src))
 			return;
 		mark(_metadata, a, env->dst);
-		other_binds(_metadata, a, modes[i / 2], lazy ? env->src : env->dst,
+		other_binds(_metadata, a, modes[i], lazy ? env->src : env->dst,
 			    lazy ? MPOL_MF_MOVE | MPOL_MF_LAZY : 0);
 		numa = numa_balancing_counters();
 		/* One a page, and the stack's after fork() */
@@ -6122,6 +6121,16 @@ TEST_F(mapped_range, policy_replaced_by_another_process)
 		munmap(a->p, area_size(a));
 		close(a->fd);
 	}
+}
+
+TEST_F(mapped_range, policy_replaced_by_another_process)
+{
+	policy_replaced(_metadata, &self->area, 0);
+}
+
+TEST_F(mapped_range, policy_replaced_by_another_process_thp)
+{
+	policy_replaced(_metadata, &self->area, PMD_FOLIO);
 }
 
 /* The same where the other's is about what one process maps, and ours about all. */
