@@ -12,7 +12,7 @@ packages=(
 	git quilt patch b4 sparse codespell python3-ply python3-git python3-yaml shellcheck
 	man-db mandoc
 	# the guest
-	qemu-system-x86 busybox-static numactl util-linux
+	qemu-system-x86 busybox-static numactl util-linux procps
 	# the base's source, the demo's picture
 	debian-archive-keyring ca-certificates gnuplot-nox fonts-dejavu-core
 )

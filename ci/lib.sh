@@ -239,15 +239,16 @@ COMPILER=gcc
 TOOLCHAIN=()
 toolchain() {
 	ARCH=$(setting "$1" arch)
+	LINKER=(ld)
 	case ${ARCH:=x86_64} in
 	x86_64) CROSS='' TOOLCHAIN=() ;;
-	i386) CROSS='' TOOLCHAIN=(ARCH=i386) ;;
+	i386) CROSS='' TOOLCHAIN=(ARCH=i386) LINKER+=(-m elf_i386) ;;
 	arm64) CROSS=aarch64-linux-gnu- TOOLCHAIN=(ARCH=arm64) ;;
 	riscv) CROSS=riscv64-linux-gnu- TOOLCHAIN=(ARCH=riscv) ;;
 	powerpc) CROSS=powerpc64le-linux-gnu- TOOLCHAIN=(ARCH=powerpc) ;;
 	*) die "configs/$1.config: the architecture '$ARCH': x86_64, i386, arm64, riscv or powerpc" ;;
 	esac
-	[ -z "$CROSS" ] || TOOLCHAIN+=("CROSS_COMPILE=$CROSS")
+	[ -z "$CROSS" ] || TOOLCHAIN+=("CROSS_COMPILE=$CROSS") LINKER=("${CROSS}ld")
 	COMPILER=$(setting "$1" compiler)
 	case ${COMPILER:=gcc} in
 	gcc) COMPILER=${CROSS}gcc ;;
@@ -339,11 +340,15 @@ in_background() {
 }
 
 # guest_parameters CONFIG: what a kernel of that configuration wants on its command
-# line. The debug kernel is slow, and that is no reason for its watchdogs to bark.
+# line. These are slow, and that is no reason for their watchdogs to bark.
 guest_parameters() {
 	case $1 in
 	debug)
 		echo page_poison=1 kmemleak=on watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200 \
+			rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300
+		;;
+	kcsan)
+		echo watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200 \
 			rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300
 		;;
 	esac

@@ -77,7 +77,7 @@ for t in "${topologies[@]}"; do
 		if [ "$JOBS" -gt 1 ]; then
 			boot "$t" "$k" 9>&- &
 			pids+=($!)
-			cleanup "kill $! 2>/dev/null"
+			cleanup "pkill -P $!; kill $! 2>/dev/null"
 		else
 			boot "$t" "$k"
 		fi

@@ -44,22 +44,24 @@ warned() {
 
 # whole FILE: what mm/ puts into the kernel, as one object that stays.
 whole() {
-	"${CROSS}ld" -r -o "$1" --whole-archive "$build/mm/built-in.a"
+	"${LINKER[@]}" -r -o "$1" --whole-archive "$build/mm/built-in.a"
 }
 
 row() {
 	local row=$1 n commit patch before files f o objects
 	toolchain "builds/$row"
-	toolchain_packages
+	toolchain_packages || return
+	rm -f "$tmp/base.o" "$tmp/patched.o"
 	read -ra directories <<<"$(setting "builds/$row" builds)"
 	[ ${#directories[@]} -gt 0 ] || directories=(mm/)
 
 	say "$row: ${directories[*]} of the base"
-	prepare "builds/$row" "$base" "builds-$row"
+	prepare "builds/$row" "$base" "builds-$row" || return
 	rm -rf "${directories[@]/#/$build/}"
 	compile "$build.log" "${directories[@]}" || return
+	finished
 	warned "$build.log" >"$tmp/base.warned"
-	whole "$tmp/base.o"
+	whole "$tmp/base.o" || return
 	(cd "$build" && find "${directories[@]}" -name '*.o') | sort >"$tmp/objects"
 
 	before=$base
@@ -77,24 +79,25 @@ row() {
 		before=$commit
 		[ ${#objects[@]} -gt 0 ] || continue
 		say "$row: $n/$count $patch, ${#objects[@]} objects"
-		prepare "builds/$row" "$commit" "builds-$row"
+		prepare "builds/$row" "$commit" "builds-$row" || return
 		compile "$build.log" "${objects[@]}" || return
+		finished
 		warned "$build.log" | comm -13 "$tmp/base.warned" - >"$tmp/new"
 		[ ! -s "$tmp/new" ] || { sed 's/^/    /' "$tmp/new" >&2; return 1; }
 	done <"$tmp/commits"
 
 	say "$row: ${directories[*]} of the whole series"
-	prepare "builds/$row" "$patched" "builds-$row"
+	prepare "builds/$row" "$patched" "builds-$row" || return
 	compile "$build.log" "${directories[@]}" || return
 	finished
 	warned "$build.log" | comm -13 "$tmp/base.warned" - >"$tmp/new"
 	[ ! -s "$tmp/new" ] || { sed 's/^/    /' "$tmp/new" >&2; return 1; }
-	whole "$tmp/patched.o"
-	"$src/scripts/bloat-o-meter" -p "$CROSS" "$tmp/base.o" "$tmp/patched.o" >"$TOP/out/builds/$row.bloat"
+	whole "$tmp/patched.o" || return
+	"$src/scripts/bloat-o-meter" -p "$CROSS" "$tmp/base.o" "$tmp/patched.o" >"$TOP/out/builds/$row.bloat" || return
 	local growth
 	growth=$(head -n1 "$TOP/out/builds/$row.bloat")
 	printf '%-16s %s\n' "$row" "$growth"
-	if [ "$(setting "builds/$row" grows)" = 0 ] && [[ $growth != *"Up/Down: 0/0 "* ]]; then
+	if [ "$(setting "builds/$row" grows)" = 0 ] && [[ $growth != *"up/down: 0/0 "* ]]; then
 		sed 's/^/    /' "$TOP/out/builds/$row.bloat" >&2
 		return 1
 	fi

@@ -21,5 +21,5 @@ CONFIG=debug ONLY=patched "$CI/run-tests.sh" "${topologies[@]}" || bad=1
 for t in "${topologies[@]}"; do
 	"$CI/torture.sh" "$t" debug patched "$duration" "$seed" || bad=1
 done
-[ -n "$short" ] || TOPO=${topologies[0]} CONFIG=debug "$CI/test-inject.sh" || bad=1
+[ -n "$short" ] || TOPO=${topologies[0]} CONFIG=debug "$CI/test-inject.sh" 20 "$seed" || bad=1
 exit $bad

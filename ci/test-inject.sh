@@ -16,6 +16,7 @@ image=$("$CI/build.sh" "$config" patched)
 program=$("$CI/selftests.sh" migrate_on_fault_torture "$config")
 out=$TOP/out/inject/$topology-$config-$seed
 mkdir -p "$out"
+rm -f "$out/verdict"
 say "$cases cases of fault injection, $duration s each: $topology, $config, seed $seed"
 status=0
 "$CI/boot.sh" "$topology" "$image" --timeout $((cases * (3 * duration + 300))) --out "$out" \
@@ -27,6 +28,7 @@ cat "$out/output"
 passed=$(grep -c '^# Totals: pass:[1-9][0-9]* fail:0 .* error:0' "$out/output" || true)
 verdict=pass
 { [ $status = 0 ] && [ "$passed" = "$cases" ]; } || verdict=fail
+echo $verdict >"$out/verdict"
 echo "$verdict fault injection: $topology, $config, seed $seed" >>"${MOF_RESULTS:-/dev/null}"
 if [ $verdict = fail ]; then
 	say "FAILED (status $status, $passed of $cases cases passed), see $out"

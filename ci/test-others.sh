@@ -37,7 +37,7 @@ for k in base patched; do
 		echo $status >"$out/$k/status"
 	} 9>&- &
 	pids+=($!)
-	cleanup "kill $! 2>/dev/null"
+	cleanup "pkill -P $!; kill $! 2>/dev/null"
 done
 for pid in "${pids[@]}"; do
 	wait "$pid"

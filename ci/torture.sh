@@ -17,6 +17,7 @@ image=$("$CI/build.sh" "$config" "$revision")
 program=$("$CI/selftests.sh" migrate_on_fault_torture "$config")
 out=$TOP/out/torture/$topology-$config-$revision-$seed${*:+-$(echo "$*" | tr -cs 'a-z0-9\n' -)}
 mkdir -p "$out"
+rm -f "$out/verdict"
 say "torture, $duration s: $topology, $config, $revision, seed $seed $*"
 
 # All that follows the program takes as long again on a slow kernel: the last look
@@ -32,6 +33,11 @@ verdict=pass
 [ $status = 0 ] || verdict=fail
 # Exit status 0 of a program that was not heard to pass is nothing.
 grep -q '^# Totals: pass:[1-9][0-9]* fail:0 .* error:0' "$out/output" || verdict=fail
+if [ "$config" = debug ] && ! grep -qx '# kmemleak: nothing' "$out/output"; then
+	say "  kmemleak did not say that there is nothing"
+	verdict=fail
+fi
+echo $verdict >"$out/verdict"
 echo "$verdict torture: $topology, $config, $revision, seed $seed $*" >>"${MOF_RESULTS:-/dev/null}"
 if [ $verdict = fail ]; then
 	say "FAILED (status $status), see $out; again: make torture SECONDS=$duration SEED=$seed TOPO=$topology CONFIG=$config REV=$revision OPTIONS='$*'"

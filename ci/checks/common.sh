@@ -18,10 +18,10 @@ touched() {
 prepare() {
 	src=$CACHE/src
 	build=$CACHE/build/check-${3:-$1}
-	checkout "$src" "$2"
+	checkout "$src" "$2" || return
 	[ ! -e "$build.unfinished" ] || rm -rf "$build"
 	mkdir -p "$build"
-	"$CI/config.sh" "$1" "$src" "$build.config" 9>&-
+	"$CI/config.sh" "$1" "$src" "$build.config" 9>&- || return
 	: >"$build.unfinished"
 	cmp -s "$build.config/.config" "$build/.config" || cp "$build.config/.config" "$build/.config"
 }
