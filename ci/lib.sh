@@ -342,15 +342,13 @@ in_background() {
 # guest_parameters CONFIG: what a kernel of that configuration wants on its command
 # line. These are slow, and that is no reason for their watchdogs to bark.
 guest_parameters() {
+	local patient="watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200
+		rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300"
+
+	# shellcheck disable=SC2086 # words, on one line
 	case $1 in
-	debug)
-		echo page_poison=1 kmemleak=on watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200 \
-			rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300
-		;;
-	kcsan)
-		echo watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=200 \
-			rcupdate.rcu_exp_cpu_stall_timeout=200000 sysctl.kernel.hung_task_timeout_secs=300
-		;;
+	debug) echo page_poison=1 kmemleak=on $patient ;;
+	kcsan) echo $patient ;;
 	esac
 }
 
