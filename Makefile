@@ -25,6 +25,7 @@ help:
 	@echo 'make test-debug    selftest and torture on a kernel with KASAN, lockdep and more'
 	@echo 'make test-kcsan     torture under KCSAN, base and patched, compiled by Clang: SECONDS= SEED='
 	@echo 'make test-others    the kernel'"'"'s own selftests of memory, on base and patched'
+	@echo 'make test-cocci     the kernel'"'"'s coccicheck on the files that the series touches'
 	@echo 'make test-builds    other architectures, Clang, more options; ROWS= for some of them'
 	@echo 'make test-inject   torture while allocations fail: SECONDS= SEED= TOPO= CONFIG='
 	@echo 'make docs       the documents that the series touches, rendered; new warnings fail'
@@ -44,7 +45,7 @@ help:
 	@echo 'Rows of test-builds: $(basename $(notdir $(wildcard configs/builds/*.config)))'
 
 .PHONY: deps demo test tree refresh sync build shell boot bench report jobs torture test-debug test-inject
-.PHONY: test-kcsan test-others test-builds docs
+.PHONY: test-kcsan test-others test-builds test-cocci docs
 .PHONY: checks runtime expected clean distclean series-check send-dry-run cover
 deps:
 	@ci/deps.sh
@@ -84,6 +85,8 @@ test-others: deps
 	@TOPO=$(TOPO) CONFIG=$(CONFIG) ci/test-others.sh
 test-builds: deps
 	@ci/test-builds.sh $(ROWS)
+test-cocci: deps
+	@ci/test-cocci.sh
 checks: deps
 	@ci/checks.sh $(CHECK)
 series-check: deps

@@ -20,7 +20,7 @@ rm -f "$out/verdict"
 say "$cases cases of fault injection, $duration s each: $topology, $config, seed $seed"
 status=0
 "$CI/boot.sh" "$topology" "$image" --timeout $((cases * (3 * duration + 300))) --out "$out" \
-	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/inject" \
+	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/inject" --file "$CI/guest/kmemleak" \
 	-- /mof/inject "$duration" "$seed" || status=$?
 [ $status -lt 128 ] || exit $status
 

@@ -47,7 +47,7 @@ for k in base patched; do
 	say "torture under KCSAN, $duration s: $topology, $k, seed $seed"
 	status=0
 	"$CI/boot.sh" "$topology" "$image" --timeout $((3 * duration + 1200)) --out "$out/$k" --disk 128M \
-		--allowed "$tmp/allowed" --file "$program" --file "$CI/guest/torture" \
+		--allowed "$tmp/allowed" --file "$program" --file "$CI/guest/torture" --file "$CI/guest/kmemleak" \
 		--append "$(guest_parameters kcsan)" \
 		-- /mof/torture --dio /dev/vdb:0 --seconds "$duration" --seed "$seed" || status=$?
 	[ $status -lt 128 ] || exit $status

@@ -24,7 +24,7 @@ say "torture, $duration s: $topology, $config, $revision, seed $seed $*"
 # at each page, the page owners, two scans of kmemleak.
 status=0
 "$CI/boot.sh" "$topology" "$image" --timeout $((3 * duration + 1200)) --out "$out" --disk 128M \
-	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/torture" \
+	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/torture" --file "$CI/guest/kmemleak" \
 	-- /mof/torture --dio /dev/vdb:0 --seconds "$duration" --seed "$seed" "$@" || status=$?
 [ $status -lt 128 ] || exit $status
 
