@@ -6,7 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$CI/checks/common.sh"
 
-"$CI/deps.sh" coccinelle
+# Some of the kernel's scripts for it have parts in OCaml
+"$CI/deps.sh" coccinelle ocaml-nox
 need spatch
 scratch
 base=$("$CI/base.sh")
@@ -32,13 +33,13 @@ cocci() {
 		LINUXINCLUDE='-Iarch/x86/include -Iinclude -Iarch/x86/include/uapi -Iinclude/uapi' \
 		scripts/coccicheck "./$2") >"$tmp/$1,$name" 2>&1 || {
 		tail -n 3 "$tmp/$1,$name" "$out/$1/$name.log" | sed 's/^/    /' >&2
-		say "  coccicheck ended with an error: $1, $2"
+		echo "    coccicheck ended with an error: $1, $2" >&2
 		return 1
 	}
 	grep -vE '^(warning: )?Skipping |^You have coccinelle: |^This SmPL patch requires: ' "$tmp/$1,$name" |
 		sed -E 's/:[0-9]+(:[0-9]+(-[0-9]+)?)?:/:/; s/ (on|at|line) (line )?[0-9]+/ \1 line N/g' | sort >"$out/$1/$name" || true
 }
-export -f cocci say
+export -f cocci
 out=$TOP/out/cocci
 rm -rf "$out"
 for k in base patched; do
@@ -48,7 +49,7 @@ done
 cp "$tmp/planted.c" "$tmp/base/"
 
 say "coccicheck on ${#files[@]} files of the base and of the series, and on a planted one"
-export tmp out SECONDS
+export tmp out
 bad=0
 {
 	echo base planted.c
@@ -56,7 +57,7 @@ bad=0
 		lgit cat-file -e "$base:$f" 2>/dev/null && echo "base $f"
 		echo "patched $f"
 	done
-} | nice xargs -P "$JOBS" -L 1 bash -c 'cocci "$@"' _ 9>&- || bad=1
+} | nice setpriv --pdeathsig TERM xargs -P "$JOBS" -L 1 bash -c 'cocci "$@"' _ 9>&- || bad=1
 
 verdict=pass
 [ $bad = 0 ] || verdict=fail
