@@ -339,6 +339,19 @@ in_background() {
 	return $status
 }
 
+# leaks OUTPUT NAME: false if ci/guest/kmemleak has found leaks, or has not said that it
+# looked. It ends itself when its own memory runs out, which is no result.
+leaks() {
+	local said
+	said=$(sed -n -E '/^# kmemleak:/{s/^# kmemleak: ?//p;q}' "$1")
+	case $said in
+	nothing) return ;;
+	'has gone,'*) echo "skip kmemleak in $2: it $said" >>"${MOF_RESULTS:-/dev/null}" ;;
+	esac
+	say "  kmemleak: ${said:-$(grep -q '^# kmemleak:' "$1" && echo 'leaks, see above' || echo 'is silent')}"
+	[ "${said#has gone,}" != "$said" ]
+}
+
 # guest_parameters CONFIG: what a kernel of that configuration wants on its command
 # line. These are slow, and that is no reason for their watchdogs to bark.
 guest_parameters() {

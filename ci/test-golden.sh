@@ -1,7 +1,8 @@
 #!/bin/bash
 # Tests ci/check-console on ci/golden/*.log. The first line of each says what
 # must be found: "# expect: clean", or words that one problem's title begins
-# with; "# allowed: FILE" names a list of allowed splats beside the log.
+# with; "# allowed: FILE" names a list of allowed splats beside the log. The one log
+# of a kernel that QEMU killed is that which ci/stale-breakpoint is to tell.
 . "$(dirname "$0")/lib.sh"
 
 scratch
@@ -21,9 +22,15 @@ for log in "$CI"/golden/*.log; do
 	elif [ $status != 1 ] || ! grep -q "^$expect" "$tmp/out"; then
 		verdict=fail
 	fi
+	stale=no
+	! "$CI/stale-breakpoint" "$tmp/console" || stale=yes
+	case $name/$stale in
+	stale-breakpoint/yes) ;;
+	stale-breakpoint/no | */yes) verdict=fail ;;
+	esac
 	if [ $verdict = fail ]; then
 		bad=1
-		say "golden log $name: expected '$expect', got status $status:"
+		say "golden log $name: expected '$expect', got status $status, stale breakpoint: $stale:"
 		sed 's/^/    /' "$tmp/out" | head -n 20 >&2
 	fi
 	echo "$verdict golden log $name" >>"${MOF_RESULTS:-/dev/null}"

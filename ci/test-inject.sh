@@ -28,6 +28,7 @@ cat "$out/output"
 passed=$(grep -c '^# Totals: pass:[1-9][0-9]* fail:0 .* error:0' "$out/output" || true)
 verdict=pass
 { [ $status = 0 ] && [ "$passed" = "$cases" ]; } || verdict=fail
+[ "$config" != debug ] || leaks "$out/output" "fault injection: $topology, $config, seed $seed" || verdict=fail
 echo $verdict >"$out/verdict"
 echo "$verdict fault injection: $topology, $config, seed $seed" >>"${MOF_RESULTS:-/dev/null}"
 if [ $verdict = fail ]; then
