@@ -35,9 +35,12 @@ part() {
 aside=''
 aside() {
 	: >"$MOF_RESULTS.aside"
-	MOF_RESULTS=$MOF_RESULTS.aside part "$@" >"$TOP/out/aside.log" 2>&1 &
+	# A process group of its own, to be ended as one, with what it waits for.
+	set -m
+	MOF_RESULTS=$MOF_RESULTS.aside part "$@" >"$TOP/out/aside.log" 2>&1 </dev/null &
 	aside=$!
-	cleanup "kill $aside 2>/dev/null"
+	set +m
+	cleanup "kill -- -$aside 2>/dev/null"
 }
 
 join() {
