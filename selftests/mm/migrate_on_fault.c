@@ -1381,9 +1381,10 @@ struct holder {
 };
 
 static struct holder start_holder(struct __test_metadata *_metadata,
-				  struct area *a, unsigned long nr)
+				  struct area *a, unsigned long nr, bool to_write)
 {
 	unsigned long i, bad = 0;
+	struct area own = *a;
 	int ready[2], end[2];
 	struct holder h;
 	char c = 0;
@@ -1395,11 +1396,13 @@ static struct holder start_holder(struct __test_metadata *_metadata,
 	if (!h.pid) {
 		close(end[1]);
 		for (i = 0; i < nr; i++)
-			touch_page(a, i, false);
+			touch_page(a, i, to_write);
+		/* The fixture is shared memory */
+		own.writes += to_write;
 		if (write(ready[1], &c, 1) != 1 || read(end[0], &c, 1) != 0)
 			_exit(1);
 		for (i = 0; i < nr; i++)
-			bad += !page_ok(a, i, a->p + i * psize());
+			bad += !page_ok(&own, i, a->p + i * psize());
 		_exit(!!bad);
 	}
 	close(ready[1]);
@@ -2074,7 +2077,7 @@ TEST_F(swapped, guard_folio_mapped_by_child_stays)
 
 	if (!anon_in_swap_cache(_metadata, a, NR_PAGES, 0, env->src))
 		return;
-	holder = start_holder(_metadata, a, a->nr);
+	holder = start_holder(_metadata, a, a->nr, false);
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	area_touch(a, false);
 	EXPECT_ALL_ON(a, env->src);
@@ -3160,7 +3163,7 @@ TEST_F(left_alone, page_mapped_elsewhere_stays_until_unmapped)
 	shm_populate(_metadata, a, BY_SELF, env->src);
 	if (set_fault_around(false))
 		SKIP(return, "needs %s", FAULT_AROUND);
-	holder = start_holder(_metadata, a, half);
+	holder = start_holder(_metadata, a, half, false);
 	ASSERT_EQ(0, set_fault_around(true));
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
 	area_touch(a, variant->write);
@@ -4553,7 +4556,7 @@ TEST_F(marked, fork_and_write)
 	struct area own = self->area, *a = &own;
 	struct holder holder;
 
-	holder = start_holder(_metadata, a, a->nr);
+	holder = start_holder(_metadata, a, a->nr, false);
 	if (variant->backing == MEMFD)
 		for (unsigned long i = 0; i < a->nr; i++)
 			write_first_word(a, i);
@@ -5135,7 +5138,7 @@ FIXTURE_SETUP(mapped_twice)
 	    map_on(_metadata, &self->area, variant->backing, 2 * WINDOW,
 		   variant->folio_size, env->src))
 		self->holder = start_holder(_metadata, &self->area,
-					    self->area.nr);
+					    self->area.nr, false);
 }
 
 FIXTURE_TEARDOWN_PARENT(mapped_twice)
@@ -5161,7 +5164,7 @@ TEST_F(mapped_twice, moves_with_move_when_the_other_has_gone)
 
 	end_holder(_metadata, self->holder);
 	mark(_metadata, a, env->dst);
-	self->holder = start_holder(_metadata, a, a->nr);
+	self->holder = start_holder(_metadata, a, a->nr, false);
 	area_touch(a, false);
 	EXPECT_ALL_ON(a, env->src);
 	end_holder(_metadata, self->holder);
@@ -5389,7 +5392,7 @@ TEST_F(file, shared_code_stays)
 
 	if (mprotect(a->p, area_size(a), PROT_READ | PROT_EXEC))
 		SKIP(return, "needs a file system that is not mounted noexec");
-	holder = start_holder(_metadata, a, a->nr);
+	holder = start_holder(_metadata, a, a->nr, false);
 	drain_lru_batches();
 	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
 	EXPECT_EQ(0, touch_faults(a, false));
@@ -5710,7 +5713,7 @@ TEST_F(mapped_range, window_of_all_sorts)
 		ASSERT_EQ(env->dst, status);
 	}
 	mark(_metadata, a, env->dst);
-	holder = start_holder(_metadata, a, 4);
+	holder = start_holder(_metadata, a, 4, false);
 	ASSERT_EQ(0, madvise(a->p + 4 * page, 2 * page, MADV_DONTNEED));
 	FORCE_READ(a->p[5 * page]);
 	/* gives page 3 a copy of its own; pages 0-2 stay shared */
@@ -5733,6 +5736,43 @@ TEST_F(mapped_range, window_of_all_sorts)
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
+}
+
+/*
+ * What a child has until it calls exec(), say, waits for a touch of its own, also if
+ * a page next to it is touched before. This child has copies of the first half, so
+ * that these can move.
+ */
+TEST_F(mapped_range, shared_neighbours_keep_their_attempt)
+{
+	struct node_mask one = mask_of(env->dst), two = one;
+	const unsigned long half = WINDOW / 2;
+	struct area *a = &self->area;
+	struct holder holder;
+
+	mask_add(&two, env->src);
+	for (int interleave = 0; interleave < 2; interleave++) {
+		if (!map_on(_metadata, a, ANON, WINDOW, 0, env->src))
+			return;
+		ASSERT_EQ(0, mbind_lazily(a->p, area_size(a), interleave ?
+					  MPOL_INTERLEAVE : MPOL_BIND,
+					  interleave ? &two : &one,
+					  MPOL_MF_MOVE));
+		holder = start_holder(_metadata, a, half, true);
+		for (unsigned long i = 0; i < half; i++)
+			touch_page(a, i, false);
+		area_look(_metadata, a, a->p);
+		EXPECT_EQ(interleave ? half / 2 : half,
+			  nr_on(a, 0, half, env->dst));
+		EXPECT_RANGE_ON(half, half, env->src);
+		end_holder(_metadata, holder);
+		area_touch(a, true);
+		area_look(_metadata, a, a->p);
+		EXPECT_EQ(interleave ? half : a->nr,
+			  nr_on(a, 0, a->nr, env->dst));
+		EXPECT_CONTENT(a);
+		munmap(a->p, area_size(a));
+	}
 }
 
 /*
@@ -6142,7 +6182,7 @@ TEST_F(mapped_range, move_all_replaced_by_another_process)
 
 	if (!map_on(_metadata, a, MEMFD, 2 * WINDOW, 0, env->src))
 		return;
-	holder = start_holder(_metadata, a, a->nr);
+	holder = start_holder(_metadata, a, a->nr, false);
 	mark_range(_metadata, a, 0, a->nr, MPOL_MF_MOVE_ALL, env->dst);
 	other_binds(_metadata, a, MPOL_BIND, env->dst, MPOL_MF_MOVE | MPOL_MF_LAZY);
 	area_touch(a, false);
@@ -6755,11 +6795,11 @@ TEST_F(seen, trace_and_counters_tell_why_not)
 	if (!trace_start(_metadata))
 		return;
 	if (variant->cached) {
-		holder = start_holder(_metadata, a, a->nr);
+		holder = start_holder(_metadata, a, a->nr, false);
 		ASSERT_EQ(0, bind_lazy(a, env->dst));
 	} else {
 		ASSERT_EQ(0, bind_lazy(a, env->dst));
-		holder = start_holder(_metadata, a, a->nr);
+		holder = start_holder(_metadata, a, a->nr, false);
 	}
 	/* A write would copy anonymous pages; a read leaves to others what they map */
 	area_touch(a, variant->cached);
