@@ -66,14 +66,15 @@ boot() {
 # Two guests at a time, where there are two CPUs; what both need comes first.
 "$CI/accel.sh" >/dev/null
 "$CI/initramfs.sh" >/dev/null
+total=$((${#kernels[@]} * ${#topologies[@]}))
 n=0
 started=$SECONDS
+pids=() ran=()
 for t in "${topologies[@]}"; do
-	pids=()
-	[ $n = 0 ] || say "  $n of $((${#kernels[@]} * ${#topologies[@]})) guests have run$(yet $n $((${#kernels[@]} * ${#topologies[@]})) $((SECONDS - started)))"
 	for k in "${kernels[@]}"; do
+		[ $n = 0 ] || [ ${#pids[@]} -gt 0 ] || say "  $n of $total guests have run$(yet $n $total $((SECONDS - started)))"
 		n=$((n + 1))
-		say "  boot $n of $((${#kernels[@]} * ${#topologies[@]})): $t, $k"
+		say "  boot $n of $total: $t, $k"
 		if [ "$JOBS" -gt 1 ]; then
 			boot "$t" "$k" 9>&- &
 			pids+=($!)
@@ -81,11 +82,17 @@ for t in "${topologies[@]}"; do
 		else
 			boot "$t" "$k"
 		fi
+		ran+=("$t")
+		if [ ${#pids[@]} != 1 ] || [ $n = $total ]; then
+			for pid in ${pids[@]+"${pids[@]}"}; do
+				wait "$pid" || exit
+			done
+			for r in "${ran[@]}"; do
+				about "$out/$r/about"
+			done
+			pids=() ran=()
+		fi
 	done
-	for pid in ${pids[@]+"${pids[@]}"}; do
-		wait "$pid" || exit
-	done
-	about "$out/$t/about"
 done
 
 if [ -n "$write" ]; then

@@ -4,7 +4,7 @@
 # program runs for SECONDS (300) on the base and on the patched kernel, in guests of
 # topology TOPO= (2n). A race in a function that the series adds or changes fails,
 # unless the base has the same; the others are the kernel's own and are listed, with
-# their reports, in out/kcsan/.
+# the functions of the series that have called them; their reports are in out/kcsan/.
 . "$(dirname "$0")/lib.sh"
 
 duration=${1:-300} seed=${2:-0} topology=${TOPO:-2n}
@@ -38,6 +38,15 @@ races() {
 		sed -E 's/\.[a-z]+(\.[0-9]+)?( |$)/\2/g' | awk '{ if (NF == 2 && $2 < $1) print $2, $1; else print $0 }' | sort -u
 }
 
+# callers CONSOLE A [B]: those of ours in the stacks of the first report of this pair
+callers() {
+	tr -d '\r' <"$1" | sed -E 's/^\[[^]]*\] ?//' | awk -v a="$2" -v b="${3:-}" '
+		/^BUG: KCSAN: data-race in / { here = index($0, a) && (b == "" || index($0, b)) && !seen; seen = seen || here }
+		/^Reported by/ { here = 0 }
+		here && /^ [a-z_0-9.]+\+0x/ { sub(/[.+].*/, ""); print $1 }' |
+		grep -xF -f "$tmp/ours" | sort -u | tr '\n' ' '
+}
+
 out=$TOP/out/kcsan/$topology-$seed
 rm -rf "$out"
 program=$("$CI/selftests.sh" migrate_on_fault_torture kcsan)
@@ -64,13 +73,15 @@ verdict=pass
 echo "Data races that only the patched kernel showed, the other function of each pair after it:"
 comm -13 "$out/base/races" "$out/patched/races" >"$out/new"
 while read -r a b; do
+	through=$(callers "$out/patched/console.log" "$a" ${b:+"$b"}) || true
+	through=${through:+: called from $through}
 	if grep -qxF -e "$a" ${b:+-e "$b"} "$tmp/ours"; then
 		echo "    $a $b: in a function that the series touches"
 		verdict=fail
 	elif grep -qxF -e "$a" ${b:+-e "$b"} "$tmp/nearby"; then
-		echo "    $a $b: in a file that the series touches, see its report"
+		echo "    $a $b: in a file that the series touches, see its report$through"
 	else
-		echo "    $a $b"
+		echo "    $a $b${through:+$through, see its report}"
 	fi
 done <"$out/new"
 echo "and those of both:"
