@@ -250,6 +250,7 @@ echo '[    0.000000] Linux version 7.3.4' >"$con"
 case $(cut -d' ' -f$boots "$here/does") in
 int3) echo '[    0.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
 late) printf '%s\n' '[    1.000000] mof: command starts' '[    1.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
+stale) sed '/^# /d' ci/golden/stale-breakpoint.log >>"$con" ;;
 panic) echo '[    0.500000] Kernel panic - not syncing: so' >>"$con" ;;
 good)
 	printf '%s\n' '[    1.000000] mof: command starts' '[    2.000000] mof: end, status 0' >>"$con"
@@ -277,6 +278,8 @@ boots "a good guest boots once" 0 1 good good
 boots "lost to int3 in the boot, once more" 0 2 int3 good
 boots "lost to int3 twice" 120 2 int3 int3
 boots "lost to int3 later" 120 1 late good
+boots "lost to int3 later that is not in memory, once more" 0 2 stale good
+boots "lost to that twice" 120 2 stale stale
 boots "a panic in the boot" 120 1 panic good
 boots "a panic in the second boot" 120 2 int3 panic
 
