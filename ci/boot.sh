@@ -163,6 +163,12 @@ lost() {
 		elif ! grep -q 'mof: command starts' "$out/console.log"; then
 			of='a breakpoint while it booted'
 		fi
+		# What it has said before that counts.
+		{ sed '/Oops: int3/,$d' "$out/console.log"; echo 'mof: end, status 0'; } >"$tmp/before"
+		"$CI/check-console" --allowed "$allowed" "$tmp/before" >"$tmp/splats" || {
+			of=''
+			sed 's/^/    /' "$tmp/splats" | head -n 60 >&2
+		}
 	fi
 	if [ -n "$of" ] && [ -z "${MOF_BOOTED_AGAIN:-}" ]; then
 		say "QEMU lost the guest ($(basename "$topo" .topo)) to $of: once more; its console is in $out/console.first"

@@ -250,6 +250,7 @@ echo '[    0.000000] Linux version 7.3.4' >"$con"
 case $(cut -d' ' -f$boots "$here/does") in
 int3) echo '[    0.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
 late) printf '%s\n' '[    1.000000] mof: command starts' '[    1.500000] Oops: int3: 0000 [#1] SMP' >>"$con" ;;
+splat) { echo '[    0.500000] WARNING: mm/migrate.c:1 at f+0x1/0x2'; sed '/^# /d' ci/golden/stale-breakpoint.log; } >>"$con" ;;
 stale) sed '/^# /d' ci/golden/stale-breakpoint.log >>"$con" ;;
 panic) echo '[    0.500000] Kernel panic - not syncing: so' >>"$con" ;;
 good)
@@ -280,6 +281,7 @@ boots "lost to int3 twice" 120 2 int3 int3
 boots "lost to int3 later" 120 1 late good
 boots "lost to int3 later that is not in memory, once more" 0 2 stale good
 boots "lost to that twice" 120 2 stale stale
+boots "a warning before that" 120 1 splat good
 boots "a panic in the boot" 120 1 panic good
 boots "a panic in the second boot" 120 2 int3 panic
 
