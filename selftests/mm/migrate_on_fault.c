@@ -6595,6 +6595,190 @@ TEST_F(uffd_rwp, registered_range_moves)
 #endif
 
 /*
+ * userfaultfd, UFFDIO_MOVE: it rewrites entries, and those of swap as well.
+ */
+#ifdef UFFDIO_MOVE
+FIXTURE(uffd_move)
+{
+	struct area area;
+	char *to;
+	int uffd;
+};
+
+FIXTURE_VARIANT(uffd_move)
+{
+	bool swap;
+	size_t folio_size;
+};
+
+FIXTURE_VARIANT_ADD(uffd_move, anon) { .swap = false };
+FIXTURE_VARIANT_ADD(uffd_move, anon_64k) { .folio_size = 64 << 10 };
+FIXTURE_VARIANT_ADD(uffd_move, anon_pmd) { .folio_size = PMD_FOLIO };
+FIXTURE_VARIANT_ADD(uffd_move, swap_cache) { .swap = true };
+
+FIXTURE_SETUP(uffd_move)
+{
+	struct area *a = &self->area;
+
+	if (!env_init(_metadata, variant->swap ? NEED_SWAP : 0))
+		return;
+	self->uffd = uffd_open(UFFD_FEATURE_MOVE);
+	if (self->uffd < 0)
+		SKIP(return, "needs userfaultfd(2) with UFFDIO_MOVE");
+	if (!map_on(_metadata, a, ANON, NR_PAGES, variant->folio_size, env->src))
+		return;
+	self->to = mmap_aligned(area_size(a), 4UL << 20,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	ASSERT_NE(MAP_FAILED, self->to);
+	ASSERT_EQ(0, uffd_register(self->uffd, self->to, area_size(a),
+				   true, false, false));
+	ASSERT_EQ(0, uffd_register(self->uffd, a->p, area_size(a),
+				   true, false, false));
+}
+
+FIXTURE_TEARDOWN_PARENT(uffd_move)
+{
+	env_restore();
+}
+
+/* 0, or what is wrong: pages under migration and pages in a batch are not. */
+static int uffd_move(int uffd, char *to, char *from, size_t len)
+{
+	struct deadline d = deadline_in(PATIENCE_SEC);
+	size_t done = 0;
+
+	while (done < len) {
+		struct uffdio_move move = {
+			.dst = (uintptr_t)to + done,
+			.src = (uintptr_t)from + done,
+			.len = len - done,
+		};
+
+		if (ioctl(uffd, UFFDIO_MOVE, &move) &&
+		    ((errno != EAGAIN && errno != EBUSY) || !wait_more(&d)))
+			return errno;
+		if (move.move > 0)
+			done += move.move;
+	}
+	return 0;
+}
+
+/* Returns false after a SKIP. */
+static bool bind_before_move(struct __test_metadata *_metadata,
+			     const FIXTURE_VARIANT(uffd_move) * variant,
+			     struct area *a, int node)
+{
+	if (!variant->swap) {
+		mark(_metadata, a, node);
+		return true;
+	}
+	if (!to_swap_cache(_metadata, a))
+		return false;
+	ASSERT_EQ(0, bind_lazy(a, node));
+	return true;
+}
+
+/* The policy is the mapping's. A mark is not taken along, the page is. */
+TEST_F(uffd_move, policy_of_the_new_place_counts)
+{
+	struct area *a = &self->area;
+
+	if (!bind_before_move(_metadata, variant, a, env->dst))
+		return;
+	ASSERT_EQ(0, uffd_move(self->uffd, self->to, a->p, area_size(a)));
+	a->p = self->to;
+	a->order = 0;
+	area_touch(a, true);
+	/* What was read from swap once more is on any node. */
+	if (!a->reread)
+		EXPECT_ALL_ON(a, env->src);
+	EXPECT_CONTENT(a);
+
+	if (!bind_before_move(_metadata, variant, a, env->dst))
+		return;
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
+/* Carries pages away and back until told to stop. */
+struct carrier {
+	struct area *a;
+	char *to;
+	int uffd, cpu, err;
+	bool stop;
+	unsigned long nr_moved;
+};
+
+static void *carry(void *arg)
+{
+	struct carrier *c = arg;
+	size_t page = psize();
+
+	pin_to_cpu(c->cpu);
+	while (!c->err && !__atomic_load_n(&c->stop, __ATOMIC_RELAXED)) {
+		for (unsigned long i = 0; !c->err && i < c->a->nr; i++) {
+			char *here = c->a->p + i * page, *there = c->to + i * page;
+
+			c->err = uffd_move(c->uffd, there, here, page);
+			if (!c->err)
+				c->err = uffd_move(c->uffd, here, there, page);
+			c->nr_moved += !c->err;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * One thread binds pages, here and there in turn, and touches them; another moves
+ * them away meanwhile, and back. Who finds nothing waits in userfaultfd until it
+ * is back.
+ */
+TEST_F(uffd_move, race_with_faults)
+{
+	struct area *a = &self->area;
+	struct carrier c = {
+		.a = a, .to = self->to, .uffd = self->uffd,
+		.cpu = next_cpu(env->cpu),
+	};
+	unsigned long rounds = 128 * NR_PAGES / a->nr, bad = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, carry, &c));
+	for (unsigned long round = 0; round < rounds; round++) {
+		ASSERT_EQ(0, bind_lazy(a, round % 2 ? env->src : env->dst));
+		if (variant->swap)
+			madvise(a->p, area_size(a), MADV_PAGEOUT);
+		for (unsigned long i = 0; i < a->nr; i++) {
+			touch_page(a, i, true);
+			a->writes++;
+			bad += !page_ok(a, i, a->p + i * psize());
+			a->writes--;
+		}
+		a->writes++;
+	}
+	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, c.err);
+	EXPECT_LT(0, c.nr_moved);
+	EXPECT_EQ(0, bad);
+	EXPECT_CONTENT(a);
+
+	a->order = 0;
+	for (int i = 0; i < 2; i++) {
+		int node = i ? env->src : env->dst;
+
+		drain_lru_batches();
+		if (!bind_before_move(_metadata, variant, a, node))
+			return;
+		area_touch(a, true);
+		EXPECT_ALL_ON(a, node);
+		EXPECT_CONTENT(a);
+	}
+}
+#endif
+
+/*
  * What can be seen of it: counters, the trace event; and the administrator's switch
  */
 #define LAZY_SWITCH	"/sys/kernel/mm/mempolicy/migrate_on_fault_enabled"
