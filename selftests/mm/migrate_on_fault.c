@@ -4350,6 +4350,41 @@ TEST_F(marked, mprotect_of_a_part_keeps_the_marks)
 	EXPECT_CONTENT(a);
 }
 
+/*
+ * Have the kernel read pages of this process, which takes no page faults, and makes
+ * them referenced or active.
+ */
+static void read_by_kernel(struct __test_metadata *_metadata, struct area *a,
+			   unsigned long first, unsigned long nr)
+{
+	size_t len = nr * psize();
+	char *buf = malloc(len);
+	struct iovec local = { buf, len }, remote = { a->p + first * psize(), len };
+
+	ASSERT_EQ(len, syscall(__NR_process_vm_readv, getpid(), &local, 1,
+			       &remote, 1, 0));
+	for (unsigned long i = 0; i < nr; i++)
+		EXPECT_TRUE(page_ok(a, first + i, buf + i * psize()));
+	free(buf);
+}
+
+/*
+ * Pages that are used a second time come into a batch, to be made active: it has a
+ * reference, and they are on the LRU all the while.
+ */
+TEST_F(marked, recently_used_pages_move)
+{
+	struct area *a = &self->area;
+
+	drain_lru_batches();
+	read_by_kernel(_metadata, a, 0, a->nr);
+	drain_lru_batches();
+	read_by_kernel(_metadata, a, a->nr - WINDOW, WINDOW);
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
+	EXPECT_CONTENT(a);
+}
+
 /* Read-only when it is touched, and when it is marked */
 TEST_F(marked, read_only_pages_move)
 {
@@ -6114,6 +6149,21 @@ TEST_F(mapped_range, freed_pages_remain_free)
 	for (i = 0; i < a->nr; i++)
 		EXPECT_FALSE(page_flags(a->pfn[i]) & KPF_SWAPBACKED);
 	area_touch(a, true);
+	EXPECT_CONTENT(a);
+}
+
+/* What is freed after the call is in this CPU's batch, and moves all the same. */
+TEST_F(mapped_range, just_freed_pages_move)
+{
+	struct area *a = &self->area;
+
+	if (!map_on(_metadata, a, ANON, 2 * WINDOW, 0, env->src))
+		return;
+	drain_lru_batches();
+	mark(_metadata, a, env->dst);
+	ASSERT_EQ(0, madvise(a->p + WINDOW * psize(), WINDOW * psize(), MADV_FREE));
+	area_touch(a, true);
+	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
 }
 
