@@ -674,6 +674,22 @@ static unsigned long area_bad_pages(struct area *a, char *p)
 	return bad;
 }
 
+/* Have the kernel read @nr pages of @pid, from @first on. */
+static void read_by_kernel(struct __test_metadata *_metadata, struct area *a,
+			   pid_t pid, unsigned long first, unsigned long nr)
+{
+	size_t len = nr * psize();
+	char *buf = malloc(len);
+	struct iovec local = { buf, len }, remote = { a->p + first * psize(), len };
+	unsigned long i, bad = 0;
+
+	ASSERT_EQ(len, syscall(__NR_process_vm_readv, pid, &local, 1, &remote, 1, 0));
+	for (i = 0; i < nr; i++)
+		bad += !page_ok(a, first + i, buf + i * psize());
+	EXPECT_EQ(0, bad);
+	free(buf);
+}
+
 static void touch_page(struct area *a, unsigned long page, bool write)
 {
 	uint64_t *last = (uint64_t *)(a->p + (page + 1) * psize()) - 1;
@@ -1972,30 +1988,20 @@ TEST_F(swapped, mlock_moves)
 TEST_F(swapped, kernel_access_moves)
 {
 	struct area area, *a = &area;
-	struct iovec local, remote;
-	char *buf;
 
 	if (!anon_in_swap_cache(_metadata, a, NR_PAGES, 0, env->src))
 		return;
-	buf = malloc(area_size(a));
 	ASSERT_EQ(0, bind_lazy(a, env->dst));
-	local = (struct iovec){ .iov_base = buf, .iov_len = area_size(a) };
-	remote = (struct iovec){ .iov_base = a->p, .iov_len = area_size(a) };
-	ASSERT_EQ(area_size(a), syscall(__NR_process_vm_readv, getpid(),
-					&local, 1, &remote, 1, 0));
-	EXPECT_EQ(0, area_bad_pages(a, buf));
+	read_by_kernel(_metadata, a, getpid(), 0, a->nr);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
-	free(buf);
 }
 
 /* Whoever looks in from outside gets the content, but is not who touches. */
 TEST_F(swapped, guard_read_by_another_process_leaves_pages)
 {
 	struct area area, *a = &area;
-	struct iovec local, remote;
 	int ready[2];
-	char *buf;
 	pid_t pid;
 
 	/* Before there is anything to share */
@@ -2005,13 +2011,7 @@ TEST_F(swapped, guard_read_by_another_process_leaves_pages)
 	if (!pid) {
 		close(ready[1]);
 		ASSERT_EQ(sizeof(*a), read(ready[0], a, sizeof(*a)));
-		buf = malloc(area_size(a));
-		local = (struct iovec){ buf, area_size(a) };
-		remote = (struct iovec){ a->p, area_size(a) };
-		ASSERT_EQ(area_size(a),
-			  syscall(__NR_process_vm_readv, getppid(), &local, 1,
-				  &remote, 1, 0));
-		EXPECT_EQ(0, area_bad_pages(a, buf));
+		read_by_kernel(_metadata, a, getppid(), 0, a->nr);
 		_exit(_metadata->exit_code);
 	}
 	if (!anon_in_swap_cache(_metadata, a, NR_PAGES, 0, env->src))
@@ -4351,35 +4351,17 @@ TEST_F(marked, mprotect_of_a_part_keeps_the_marks)
 }
 
 /*
- * Have the kernel read pages of this process, which takes no page faults, and makes
- * them referenced or active.
- */
-static void read_by_kernel(struct __test_metadata *_metadata, struct area *a,
-			   unsigned long first, unsigned long nr)
-{
-	size_t len = nr * psize();
-	char *buf = malloc(len);
-	struct iovec local = { buf, len }, remote = { a->p + first * psize(), len };
-
-	ASSERT_EQ(len, syscall(__NR_process_vm_readv, getpid(), &local, 1,
-			       &remote, 1, 0));
-	for (unsigned long i = 0; i < nr; i++)
-		EXPECT_TRUE(page_ok(a, first + i, buf + i * psize()));
-	free(buf);
-}
-
-/*
- * Pages that are used a second time come into a batch, to be made active: it has a
- * reference, and they are on the LRU all the while.
+ * The kernel's reads take no page faults. Pages that it uses again come into a batch,
+ * to be made active: it has a reference, and they are on the LRU all the while.
  */
 TEST_F(marked, recently_used_pages_move)
 {
 	struct area *a = &self->area;
 
 	drain_lru_batches();
-	read_by_kernel(_metadata, a, 0, a->nr);
+	read_by_kernel(_metadata, a, getpid(), 0, a->nr);
 	drain_lru_batches();
-	read_by_kernel(_metadata, a, a->nr - WINDOW, WINDOW);
+	read_by_kernel(_metadata, a, getpid(), a->nr - WINDOW, WINDOW);
 	area_touch(a, true);
 	EXPECT_ALL_ON(a, env->dst);
 	EXPECT_CONTENT(a);
@@ -4842,9 +4824,7 @@ static void access_from_outside(struct __test_metadata *_metadata,
 
 	switch (how) {
 	case READV:
-		ASSERT_EQ(len, syscall(__NR_process_vm_readv, pid, &local, 1,
-				       &remote, 1, 0));
-		EXPECT_EQ(0, area_bad_pages(a, buf));
+		read_by_kernel(_metadata, a, pid, 0, a->nr);
 		break;
 	case WRITEV:
 		area_fill(a, buf);
@@ -6691,7 +6671,7 @@ FIXTURE_TEARDOWN_PARENT(uffd_move)
 	env_restore();
 }
 
-/* 0, or what is wrong: pages under migration and pages in a batch are not. */
+/* 0, or an error that lasts: what is migrated or split at the moment is waited for. */
 static int uffd_move(int uffd, char *to, char *from, size_t len)
 {
 	struct deadline d = deadline_in(PATIENCE_SEC);
