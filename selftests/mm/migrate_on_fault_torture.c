@@ -1507,7 +1507,11 @@ static int op_mremap(struct worker *w)
 		flags |= MREMAP_DONTUNMAP;
 
 	pthread_rwlock_wrlock(&mmap_lock);
-	munmap(to, nr * psz);
+	/* Or move_back() would take what is left of the slot for what was moved */
+	spare_me(w, true);
+	if (munmap(to, nr * psz))
+		failure((uintptr_t)to, "munmap() of a slot: errno %d", errno);
+	spare_me(w, false);
 	if (mremap(from, nr * psz, nr * psz, flags, to) == MAP_FAILED) {
 		err = -errno;
 	} else {
