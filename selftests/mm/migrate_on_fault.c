@@ -4470,13 +4470,15 @@ TEST_F(marked, madvise_dontneed_drops_the_pages)
 TEST_F(marked, madvise_populate)
 {
 	struct area *a = &self->area;
+	long most = a->nr * faults_after_migration(_metadata);
 
 	if (madvise(a->p, area_size(a), MADV_POPULATE_READ) && errno == EINVAL)
 		SKIP(return, "needs MADV_POPULATE_READ");
 	EXPECT_ALL_ON(a, env->src);
 	ASSERT_EQ(0, madvise(a->p, area_size(a), MADV_POPULATE_WRITE));
 	EXPECT_ALL_ON(a, env->dst);
-	EXPECT_EQ(0, touch_faults(a, true));
+	/* Populating does not set the accessed bit, after the eager call neither */
+	EXPECT_GE(most, touch_faults(a, true));
 	EXPECT_CONTENT(a);
 }
 
