@@ -12,6 +12,12 @@ duration=${1:-20} seed=${2:-0} topology=${TOPO:-2n} config=${CONFIG:-debug}
 cases=$(sed -n '/^done <<END/,/^END/p' "$CI/guest/inject" | grep -c '^fail')
 [ "$cases" -gt 0 ] || die "ci/guest/inject lists no case"
 
+scratch
+{
+	cat "$CI/allowed-splats"
+	printf '%s\t%s\t%s\n' '^SLUB: Unable to allocate memory on .*\(GFP_ATOMIC' \
+		'nobody can wait, and all such allocations of pages fail: that is the case' 'never'
+} >"$tmp/allowed"
 image=$("$CI/build.sh" "$config" patched)
 program=$("$CI/selftests.sh" migrate_on_fault_torture "$config")
 out=$TOP/out/inject/$topology-$config-$seed
@@ -20,7 +26,8 @@ rm -f "$out/verdict"
 say "$cases cases of fault injection, $duration s each: $topology, $config, seed $seed"
 status=0
 "$CI/boot.sh" "$topology" "$image" --timeout $((cases * (3 * duration + 300))) --out "$out" \
-	--append "$(guest_parameters "$config")" --file "$program" --file "$CI/guest/inject" --file "$CI/guest/kmemleak" \
+	--allowed "$tmp/allowed" --append "$(guest_parameters "$config")" \
+	--file "$program" --file "$CI/guest/inject" --file "$CI/guest/kmemleak" \
 	-- /mof/inject "$duration" "$seed" || status=$?
 [ $status -lt 128 ] || exit $status
 
